@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import Response
@@ -12,7 +12,7 @@ from gateway.core.access import Activity
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Catalog, Model
 from gateway.http.aiaa.models import model_type
-from gateway.http.aiaa.points import boundary_points, plan_boundary, read_clicks
+from gateway.http.aiaa.points import plan_boundary, plan_clicks, read_boundary, read_clicks
 from gateway.http.calls import Call, Handler
 from gateway.http.errors import HttpRefusal
 from gateway.http.forms import Form, FormFile, parse_object, read_form
@@ -21,7 +21,7 @@ from gateway.http.requests.spool import Spool, SpoolFolder
 from gateway.http.windows import Windows
 from gateway.http.windows.handles import ImageHandle
 from gateway.http.windows.label_files import FileFormat, check_result_dtype, check_result_suffix
-from gateway.http.windows.points import EXTREME_COUNT, plan_prompts
+from gateway.http.windows.points import ClientPoints
 from gateway.http.windows.replies import check_output, result_reply
 from gateway.http.windows.results import Result
 from sixpoint.errors import (
@@ -32,8 +32,8 @@ from sixpoint.errors import (
     TaskNotSupported,
     UploadError,
 )
-from sixpoint.mask import Timings
-from sixpoint.prompts import Point, Prompt
+from sixpoint.geometry import Geometry
+from sixpoint.prompts import Point
 
 __all__ = ["Inference", "image_of_form"]
 
@@ -113,21 +113,18 @@ class Inference:
         file_format: FileFormat,
         output: str,
     ) -> Response:
-        if kind == "segmentation" and model_type(model.spec) != "segmentation":
-            raise _other_call(model)
-        prompts, label, told = _prompts(model, kind, params) if kind != "segmentation" else ([], "", {})
-        target = await self._image(call, form, folder, lasting=kind == "deepgrow")
+        points, results = _read_points(model, kind, params), self._windows.results
+        target = await self._image(call, form, folder, lasting=isinstance(points, ClientPoints))
         try:
             geometry = (await self._images.describe(target.handle.digest, principal=call.principal)).geometry
-            results = self._windows.results
-            if kind == "segmentation":
+            told: dict[str, object] = {}
+            if points is None:
                 result = await results.segment(call, model, target.handle)
                 told = {"points": _whole(await results.extreme_points(result, geometry))}
-            elif prompts:
-                result = await results.annotate(call, model, target.handle, label, prompts)
             else:
-                # Viewers ask after each click: an error would open a box five times.
-                result = Result([], {label: 1}, Timings())
+                if not isinstance(points, ClientPoints):
+                    told = {"points": _whole(points)}
+                result = await self._annotate(call, model, target.handle, points, geometry)
             path = await results.write(result, geometry, folder, file_format)
         except ImageNotFound as error:
             if target.handle.window and target.lasting:
@@ -137,6 +134,18 @@ class Inference:
             if not target.lasting:
                 await self._windows.annotating.close(target.handle, [model], principal=call.principal)
         return result_reply({**told, "label_names": result.names}, path, suffix=file_format.suffix, output=output)
+
+    async def _annotate(
+        self, call: Call, model: Model, handle: ImageHandle, points: ClientPoints | Sequence[Point], geometry: Geometry
+    ) -> Result:
+        spec, opening = model.spec, 1
+        if isinstance(points, ClientPoints):
+            prompts = plan_clicks(points, spec=spec, model=model.name, geometry=geometry)
+            # What begins an object and the first click in it are one step.
+            opening = 1 + len(prompts) - len(points.foreground) - len(points.background)
+        else:
+            prompts = plan_boundary(points, spec=spec, model=model.name)
+        return await self._windows.results.annotate(call, model, handle, spec.labels[0], prompts, opening=opening)
 
     async def _image(self, call: Call, form: Form, folder: SpoolFolder, *, lasting: bool) -> _Target:
         """Find the image: that of a session, else the one that comes with the call."""
@@ -171,21 +180,16 @@ def image_of_form(form: Form) -> FormFile:
     return files[0]
 
 
-def _prompts(model: Model, kind: str, params: Mapping[str, object]) -> tuple[list[Prompt], str, dict[str, object]]:
-    """The prompts of a call, the name of its object, and what its answer says of them."""
-    if model_type(model.spec) == "segmentation":
+def _read_points(model: Model, kind: str, params: Mapping[str, object]) -> ClientPoints | Sequence[Point] | None:
+    """The points of a call: clicks, points on the boundary, or none for a segmentation."""
+    if (kind == "segmentation") != (model_type(model.spec) == "segmentation"):
         raise _other_call(model)
-    # Through /v1/inference a model for points on the boundary is corrected by clicks, too.
+    if kind == "segmentation":
+        return None
+    # Through /v1/inference a model for points on the boundary takes clicks, too.
     if kind == "dextr3d" and not (params.get("foreground") and not params.get("points")):
-        points = boundary_points(params)
-        prompts = plan_boundary(points, spec=model.spec, model=model.name)
-        return prompts, model.spec.labels[0], {"points": _whole(points)}
-    clicks = read_clicks(params, spec=model.spec)
-    prompts = plan_prompts(clicks, spec=model.spec, model=model.name)
-    if prompts:
-        return prompts, clicks.label, {}
-    note = f"{len(clicks.foreground)} of {EXTREME_COUNT} extreme points are set; the mask comes with the last"
-    return [], clicks.label, {"message": note}
+        return read_boundary(params)
+    return read_clicks(params, spec=model.spec)
 
 
 def _other_call(model: Model) -> TaskNotSupported:
@@ -193,5 +197,5 @@ def _other_call(model: Model) -> TaskNotSupported:
     return TaskNotSupported(f"model {model.name!r} is of type {kind}; call /v1/{_CALLS[kind]} for it")
 
 
-def _whole(points: tuple[Point, ...] | list[Point]) -> list[list[int]]:
+def _whole(points: Sequence[Point]) -> list[list[int]]:
     return [[int(each) for each in point] for point in points]

@@ -6,18 +6,20 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from gateway.http.windows.beginning import begin_at, can_begin_at
 from gateway.http.windows.points import ClientPoints, point_list
 from sixpoint.errors import PromptError, TaskNotSupported, Violation
 from sixpoint.errors.shortening import quoted
+from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
-from sixpoint.prompts import Box, ExtremePoints, Point, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, Point, Prompt
 
-__all__ = ["boundary_points", "plan_boundary", "read_clicks"]
+__all__ = ["plan_boundary", "plan_clicks", "read_boundary", "read_clicks"]
 
 _MIN_POINTS = 6
 
 
-def boundary_points(params: Mapping[str, object]) -> tuple[Point, ...]:
+def read_boundary(params: Mapping[str, object]) -> tuple[Point, ...]:
     """Read the points on the boundary of an object, voxel indices (x, y, z).
 
     Raises:
@@ -48,11 +50,7 @@ def plan_boundary(points: Sequence[Point], *, spec: ModelSpec, model: str) -> li
         return [ExtremePoints(list(points))]
     if PromptKind.BOX in spec.prompts:
         return [Box(_corner(points, min), _corner(points, max))]
-    kinds = ", ".join(spec.prompts) or "none"
-    raise TaskNotSupported(
-        f"model {model!r} takes no points on the boundary of an object (dextr3d); it takes: {kinds}. /v1/models says "
-        "which call is for which model"
-    )
+    raise _not_supported(spec, model, "points on the boundary of an object (dextr3d)")
 
 
 def read_clicks(params: Mapping[str, object], *, spec: ModelSpec) -> ClientPoints:
@@ -65,9 +63,40 @@ def read_clicks(params: Mapping[str, object], *, spec: ModelSpec) -> ClientPoint
         spec: Spec of the model.
 
     Raises:
-        PromptError: They are no points.
+        PromptError: They are no points, or none is in the object.
     """
-    return ClientPoints(spec.labels[0], _points(params, "foreground"), _points(params, "background"))
+    points = ClientPoints(spec.labels[0], _points(params, "foreground"), _points(params, "background"))
+    if not points.foreground:
+        raise PromptError(
+            "the call has no points in the object; set one on it (params.foreground)",
+            violations=(Violation("params.foreground", "at least 1 point"),),
+        )
+    return points
+
+
+def plan_clicks(points: ClientPoints, *, spec: ModelSpec, model: str, geometry: Geometry) -> list[Prompt]:
+    """Return the prompts that the clicks of an object stand for; the first one begins it.
+
+    Args:
+        points: Clicks of the object.
+        spec: Spec of the model.
+        model: Name of the model.
+        geometry: Geometry of the image.
+
+    Raises:
+        TaskNotSupported: The model takes no clicks.
+    """
+    if not can_begin_at(spec):
+        raise _not_supported(spec, model, "clicks (deepgrow)")
+    clicks = [Click(point) for point in points.foreground] + [Click(point, False) for point in points.background]
+    return [*begin_at(clicks[0], geometry, spec), *clicks]
+
+
+def _not_supported(spec: ModelSpec, model: str, what: str) -> TaskNotSupported:
+    kinds = ", ".join(spec.prompts) or "none"
+    return TaskNotSupported(
+        f"model {model!r} takes no {what}; it takes: {kinds}. /v1/models says which call is for which model"
+    )
 
 
 def _points(params: Mapping[str, object], name: str) -> tuple[Point, ...]:
@@ -82,12 +111,13 @@ def _points(params: Mapping[str, object], name: str) -> tuple[Point, ...]:
             ) from None
     if isinstance(value, Sequence) and value and all(isinstance(each, int | float) for each in value):
         value = [value]
-    return tuple(_rounded(point) for point in point_list({name: value}, name))
+    return tuple(_rounded(point, name) for point in point_list({name: value}, name))
 
 
-def _rounded(point: Point) -> Point:
-    """The voxel of a point; what is no number is refused by the prompt itself."""
-    x, y, z = (float(math.floor(each + 0.5)) if math.isfinite(each) else each for each in point)
+def _rounded(point: Point, name: str) -> Point:
+    if not all(map(math.isfinite, point)):
+        raise PromptError(f"params.{quoted(name)} has a number that is not finite; expected voxel indices [x, y, z]")
+    x, y, z = (float(math.floor(each + 0.5)) for each in point)
     return x, y, z
 
 

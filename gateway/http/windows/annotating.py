@@ -101,6 +101,7 @@ class Annotating:
         *,
         principal: Principal,
         deadline: Deadline,
+        opening: int = 1,
     ) -> AnnotationResult:
         """Return the mask of one object.
 
@@ -111,6 +112,7 @@ class Annotating:
             prompts: All prompts of the object; the first one begins it.
             principal: Who makes the call.
             deadline: Moment by which the mask is needed.
+            opening: Number of prompts that begin it together.
 
         Raises:
             SixpointError: As :meth:`gateway.core.sessions.Engine.annotate` does.
@@ -119,7 +121,7 @@ class Annotating:
             session = await self.open(handle, model, principal=principal)
             try:
                 target, revision = await self._target(session, label, principal)
-                return await self._advance(target, revision, prompts, deadline)
+                return await self._advance(target, revision, prompts, deadline, opening)
             except StaleRevision:
                 # Another call of this window came between.
                 if attempt + 1 == _ATTEMPTS:
@@ -139,7 +141,7 @@ class Annotating:
         return _Target(principal, named, number), named.row.revision
 
     async def _advance(
-        self, target: _Target, revision: int, prompts: Sequence[Prompt], deadline: Deadline
+        self, target: _Target, revision: int, prompts: Sequence[Prompt], deadline: Deadline, opening: int
     ) -> AnnotationResult:
         shown = await self._in_force(target)
         added = _added(shown, prompts)
@@ -149,7 +151,7 @@ class Annotating:
         if not added:
             return await self._engine.mask(target.request(revision))
         result: AnnotationResult | None = None
-        for batch in _batches(added):
+        for batch in _batches(added, opening=opening if len(added) == len(prompts) else 1):
             result = await self._engine.annotate(target.request(revision), batch, deadline=deadline)
             revision = result.revision
         if result is None:
@@ -187,8 +189,8 @@ def _by_kind(prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Prompt], lis
     )
 
 
-def _batches(prompts: Sequence[Prompt]) -> list[list[Prompt]]:
+def _batches(prompts: Sequence[Prompt], *, opening: int) -> list[list[Prompt]]:
     """Steps: what begins an object, then one click after another, as a person would have set them."""
     if len(prompts) > _MAX_SINGLE_CLICKS:
         return [list(prompts)]
-    return [[prompt] for prompt in prompts]
+    return [list(prompts[:opening]), *([prompt] for prompt in prompts[opening:])]

@@ -56,7 +56,7 @@ class Results:
         self._memory = memory
 
     async def annotate(
-        self, call: Call, model: Model, handle: ImageHandle, label: str, prompts: Sequence[Prompt]
+        self, call: Call, model: Model, handle: ImageHandle, label: str, prompts: Sequence[Prompt], *, opening: int = 1
     ) -> Result:
         """Outline one object.
 
@@ -66,12 +66,13 @@ class Results:
             handle: The client's window on the image.
             label: Name of the object.
             prompts: All prompts of the object.
+            opening: Number of prompts that begin it together.
 
         Raises:
             SixpointError: As :meth:`gateway.http.windows.annotating.Annotating.annotate` does.
         """
         result = await self._annotating.annotate(
-            handle, model, label, prompts, principal=call.principal, deadline=call.deadline
+            handle, model, label, prompts, principal=call.principal, deadline=call.deadline, opening=opening
         )
         return Result([(1, result.mask)], {label: 1}, result.timings)
 

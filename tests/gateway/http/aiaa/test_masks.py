@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 import sixpoint
+from gateway.http.windows.beginning import begin_at
 from gateway.server import Gateway
 from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
@@ -21,6 +22,7 @@ from tests.gateway.http.aiaa.clients import AiaaSite
 from tests.gateway.http.sites import read_mask
 from tests.gateway.prompts import POINTS
 from tests.support.images import noisy_volume
+from tests.support.models import DEAF_SPEC
 
 SIX = POINTS.astype(int).tolist()
 ADDED, TAKEN = [4, 17, 16], [20, 17, 16]
@@ -82,27 +84,32 @@ def test_calls_with_an_image_leave_no_session(http_gateway: Gateway, aiaa: AiaaS
         assert not [session for session in client.sessions() if session.image_digest == digest]
 
 
-@pytest.mark.parametrize("kind", ["deepgrow", "inference"])
-def test_clicks_correct(http_gateway: Gateway, aiaa: AiaaSite, image_file: Path, tmp_path: Path, kind: str) -> None:
-    path = f"/v1/{kind}?model=annotation&session_id={aiaa.open_session(image_file)}"
-    six, one_more, one_less = over_grpc(
-        http_gateway, Volume.read(image_file), [ExtremePoints(SIX)], [Click(tuple(ADDED))], [Click(tuple(TAKEN), False)]
-    )
-    for foreground, background, expected in (
-        (SIX[:5], [], np.zeros_like(six)),
-        (SIX, [], six),
-        ([*SIX, ADDED], [], one_more),
-        ([*SIX, ADDED], TAKEN, one_less),
-        ([*SIX, ADDED], [TAKEN], one_less),
-        (SIX, [], six),
+@pytest.mark.parametrize(
+    ("kind", "model"), [("deepgrow", "annotation"), ("inference", "annotation"), ("inference", "clicks")]
+)
+def test_clicks_begin_an_object_and_correct_it(
+    http_gateway: Gateway, aiaa: AiaaSite, image_file: Path, tmp_path: Path, kind: str, model: str
+) -> None:
+    path, image = f"/v1/{kind}?model={model}&session_id={aiaa.open_session(image_file)}", Volume.read(image_file)
+    first, more, less = Click((20, 17, 16)), Click((4, 17, 16)), Click((12, 9, 16), False)
+    begin = begin_at(first, image.geometry, DEAF_SPEC)
+    with (
+        sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as client,
+        client.open_session(image, model=model) as session,
     ):
-        newest = {"current_point": (foreground or background)[-1], "spatial_size": [128, 192, 192]}
-        answer = aiaa.python("POST", path, params={"foreground": foreground, "background": background, **newest})
-        params, content = answer.parts()
-        assert np.array_equal(read_mask(content, tmp_path / "mask.nii.gz", noisy_volume()), expected)
-        assert params.get("message", "") == (
-            "" if len(foreground) > 5 else "5 of 6 extreme points are set; the mask comes with the last"
-        )
+        expected = [session.annotate(*prompts).array for prompts in ([*begin, first], [more], [less])]
+    for foreground, background, step in (
+        ([[20, 17, 16]], [], 0),
+        ([[20, 17, 16], [4, 17, 16]], [], 1),
+        # One point that is no list of points, and one as a text.
+        ([[20, 17, 16], [4, 17, 16]], [12, 9, 16], 2),
+        ("[[20, 17, 16], [4, 17, 16]]", "[]", 1),
+    ):
+        sent = {"foreground": foreground, "background": background, "current_point": [4, 17, 16], "spatial_size": [128]}
+        _, content = aiaa.python("POST", path, params=sent).parts()
+        mask = read_mask(content, tmp_path / "mask.nii.gz", noisy_volume())
+        assert np.array_equal(mask, expected[step])
+        assert mask[16, 17, 20] == 1
 
 
 @pytest.mark.parametrize("kind", ["segmentation", "inference"])
