@@ -12,12 +12,24 @@ from gateway.doctor.ports import check_ports
 from gateway.doctor.stores import check_stores
 from gateway.doctor.traces import check_traces
 from gateway.doctor.tritons import check_local_triton, check_tritons
+from gateway.doctor.viewers import check_viewers
 from gateway.settings import Settings
 from sixpoint.cli.doctor.connection import Finding
 from sixpoint.errors import FailedPrecondition
 from sixpoint.preprocessing import _native
 
 __all__ = ["examine"]
+
+_CHECKS = (
+    check_settings,
+    check_identity,
+    check_ports,
+    check_files,
+    check_stores,
+    check_machine,
+    check_traces,
+    check_viewers,
+)
 
 
 async def examine(settings: Settings, *, local_triton: bool = False) -> AsyncIterator[Finding]:
@@ -33,7 +45,7 @@ async def examine(settings: Settings, *, local_triton: bool = False) -> AsyncIte
         _native.require_kernels()
     except FailedPrecondition as error:
         yield Finding("installation", False, error.message, "The gateway does not start without it.")
-    for check in (check_settings, check_identity, check_ports, check_files, check_stores, check_machine, check_traces):
+    for check in _CHECKS:
         for finding in check(settings):
             yield finding
     if local_triton:
