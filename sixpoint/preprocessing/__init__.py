@@ -20,7 +20,13 @@ from sixpoint.preprocessing.intensity import IntensityWindow, estimate_percentil
 from sixpoint.preprocessing.resampling import Taps, linear_taps, resample
 from sixpoint.preprocessing.roi import Roi, SliceableArray
 from sixpoint.preprocessing.roi_channels import write_roi_channels
-from sixpoint.preprocessing.strokes import cells_of_voxels, estimate_object_box, representative_clicks, set_stroke_cells
+from sixpoint.preprocessing.strokes import (
+    cells_of_voxels,
+    estimate_object_box,
+    outline_extremes,
+    representative_clicks,
+    set_stroke_cells,
+)
 from sixpoint.preprocessing.thresholding import restore_mask
 from sixpoint.preprocessing.volume_channels import volume_channels
 
@@ -47,6 +53,7 @@ __all__ = [
     "heatmap",
     "linear_taps",
     "network_input",
+    "outline_extremes",
     "representative_clicks",
     "require_kernels",
     "resample",

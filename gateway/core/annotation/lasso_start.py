@@ -7,7 +7,7 @@ import numpy as np
 from gateway.core.annotation.object_extent import ObjectExtent
 from sixpoint._typing import Ints
 from sixpoint.geometry import Geometry
-from sixpoint.preprocessing import estimate_object_box
+from sixpoint.preprocessing import estimate_object_box, outline_extremes
 from sixpoint.prompts import Lasso
 
 __all__ = ["extent_of_lasso", "with_extent"]
@@ -30,11 +30,12 @@ def with_extent(lasso: Lasso, voxels: Ints, *, geometry: Geometry) -> Lasso:
     return lasso.with_extent(orientation.box_from_canonical(lower, upper, size=geometry.size))
 
 
-def extent_of_lasso(lasso: Lasso, *, geometry: Geometry) -> ObjectExtent:
+def extent_of_lasso(lasso: Lasso, voxels: Ints, *, geometry: Geometry) -> ObjectExtent:
     """Return the extent of the object that a lasso of known extent starts.
 
     Args:
         lasso: Result of :func:`with_extent`.
+        voxels: Canonical voxels (x, y, z) inside it, shape [n, 3].
         geometry: Geometry of the image as uploaded.
 
     Raises:
@@ -45,4 +46,5 @@ def extent_of_lasso(lasso: Lasso, *, geometry: Geometry) -> ObjectExtent:
     lower, upper = lasso.extent
     corners = [lower, tuple(n - 1 for n in upper)]
     placed = geometry.orientation.index_to_canonical(corners, size=geometry.size)
-    return ObjectExtent(np.stack([placed.min(axis=0), placed.max(axis=0)]), np.empty((0, 3)))
+    box = np.stack([placed.min(axis=0), placed.max(axis=0)])
+    return ObjectExtent(box, outline_extremes(voxels, box), estimated=True)

@@ -26,6 +26,7 @@ class ObjectExtent:
         mask: Initial mask, bool [z, y, x], from the lower to the upper voxel of ``box``; None without one.
         packed_mask: Initial mask whose voxels are not unpacked yet: ``mask`` and ``extremes`` are missing.
         whole_image: Whether a click started the object, so that ``box`` is that of the image.
+        estimated: Whether a lasso started the object, so that box and extreme points are estimates.
     """
 
     box: Points
@@ -33,6 +34,7 @@ class ObjectExtent:
     mask: Bools | None = None
     packed_mask: InitialMask | None = None
     whole_image: bool = False
+    estimated: bool = False
 
     @property
     def mask_voxels(self) -> int:

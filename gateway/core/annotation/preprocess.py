@@ -10,12 +10,12 @@ import numpy as np
 
 from gateway.core.annotation.initial_mask import sample_mask
 from gateway.core.annotation.prompt_state import ObjectPrompts
-from gateway.core.annotation.strokes import positive_corners
+from gateway.core.annotation.strokes import positive_corners, write_stroke_cells
 from gateway.core.runtime import decode_probabilities
 from sixpoint._typing import Counts, Floating, Size
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec import ModelSpec
+from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.preprocessing import (
     PromptGuidance,
     Roi,
@@ -127,10 +127,12 @@ def prepare(
         probabilities = decode_probabilities(previous.probabilities)
         if previous.roi != roi:
             probabilities = previous.roi.transfer(probabilities, roi)
+        write_stroke_cells(probabilities, prompts.strokes[len(prompts.strokes) - prompts.new_strokes :], roi)
     guidance = PromptGuidance.in_roi(
         roi,
         box=extent.box,
-        extremes=extent.extremes,
+        # A model that takes boxes only is given no points that nobody clicked.
+        extremes=() if extent.estimated and PromptKind.EXTREME_POINTS not in spec.prompts else extent.extremes,
         positive=clicks.points[clicks.positive],
         negative=clicks.points[~clicks.positive],
         previous=probabilities,

@@ -244,7 +244,7 @@ def start_from_lasso(batch: PromptBatch, *, starts: bool, geometry: Geometry) ->
         if isinstance(prompt, Lasso):
             if number == 0 and starts and prompt.positive:
                 prompts[0] = start = with_extent(prompt, batch.strokes[0].voxels, geometry=geometry)
-                extent = extent_of_lasso(start, geometry=geometry)
+                extent = extent_of_lasso(start, batch.strokes[0].voxels, geometry=geometry)
             elif prompt.extent is not None:
                 prompts[number] = prompt.with_extent(None)
     return replace(batch, prompts=tuple(prompts), extent=extent)
@@ -256,7 +256,7 @@ def restart(batch: PromptBatch, *, geometry: Geometry) -> PromptBatch:
         return batch
     first = batch.prompts[0]
     if isinstance(first, Lasso) and first.extent is not None:
-        return replace(batch, extent=extent_of_lasso(first, geometry=geometry))
+        return replace(batch, extent=extent_of_lasso(first, batch.strokes[0].voxels, geometry=geometry))
     # The model takes clicks alone: they started the object.
     return start_without_extent(batch, geometry=geometry)
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sixpoint.preprocessing import Roi, cells_of_voxels, estimate_object_box, representative_clicks, set_stroke_cells
+from sixpoint.preprocessing import (
+    Roi,
+    cells_of_voxels,
+    estimate_object_box,
+    outline_extremes,
+    representative_clicks,
+    set_stroke_cells,
+)
 
 
 def voxels_of(mask: np.ndarray) -> np.ndarray:
@@ -72,3 +79,14 @@ def test_the_box_of_an_outline_is_exact_in_its_slice_and_as_thick_as_it_is_wide(
     assert box == ((5, 10, 9), (25, 20, 16))
     box = estimate_object_box(voxels_of(outline), spacing=(1.0, 1.0, 0.1), image_size=(50, 40, 30))
     assert box == ((5, 10, 0), (25, 20, 30))
+
+
+def test_the_extremes_of_an_outline_are_its_own_and_the_ends_across_it() -> None:
+    y, x = np.indices((40, 50))
+    outline = ((x - 20) / 11.5) ** 2 + ((y - 17) / 7.5) ** 2 < 1
+    voxels = voxels_of(np.stack([outline & (z == 12) for z in range(30)]))
+    box = np.array([[9, 10, 4], [31, 24, 20]], float)
+    points = outline_extremes(voxels, box)
+    assert points.tolist() == [[9, 17, 12], [31, 17, 12], [20, 10, 12], [20, 24, 12], [20, 17, 4], [20, 17, 20]]
+    # What is known of the object elsewhere is more than the outline says.
+    assert len(outline_extremes(voxels, np.array([[0, 0, 4], [40, 24, 20]], float))) == 0

@@ -8,11 +8,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gateway.core.annotation.preprocess import Prediction, prepare
 from gateway.core.annotation.prompt_state import ObjectPrompts, accumulate, add_to_object, read_prompts
 from gateway.core.annotation.strokes import MAX_STROKES, estimate_reading_memory
+from gateway.core.images.reductions import Reductions
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import PromptKind
+from sixpoint.preprocessing import cells_of_voxels
 from sixpoint.prompts import MAX_VOXELS, Click, ExtremePoints, InitialMask, Lasso, Prompt, Scribble, VoxelRuns
 from tests.gateway.core.annotation.network_inputs import network_input, object_prompts, whole_mask
 from tests.gateway.prompts import SIX
@@ -121,9 +124,31 @@ def test_a_positive_lasso_starts_an_object_by_its_box() -> None:
     assert joined.extent.box.tolist() == [[14, 13, 10], [26, 21, 22]]
     assert isinstance(prompts[0], Lasso)
     assert prompts[0].extent == ((14, 13, 10), (27, 22, 23))
+    assert joined.extent.extremes[:, 2].tolist() == [16, 16, 16, 16, 10, 22]
     assert len(joined.clicks) == 2
     # As it stands in the log, it says the same again.
     assert started(*prompts)[1].extent.box.tolist() == joined.extent.box.tolist()
+
+
+def test_a_model_that_takes_boxes_only_gets_no_points_for_a_lasso() -> None:
+    box_only = CLICKS_SPEC.model_copy(update={"prompts": (PromptKind.BOX, PromptKind.CLICKS)})
+    joined = started(Lasso(CIRCLE))[1]
+    reductions = Reductions(VOLUME.geometry.orientation.to_canonical(VOLUME.array))
+    for spec, count in ((CLICKS_SPEC, 6), (box_only, 0)):
+        given = prepare(reductions, joined, geometry=VOLUME.geometry, spec=spec)
+        assert len(given.guidance.extremes) == count
+
+
+def test_the_previous_answer_says_what_a_stroke_says_before_the_network_corrects_it() -> None:
+    first = network_input(SIX, volume=VOLUME, spec=CLICKS_SPEC)
+    answered = Prediction(np.full(first.tensor.shape[1:], 90, np.uint8), first.roi)
+    drawn = Scribble([(x, 17, 16) for x in range(12, 28)])
+    corrected = network_input(SIX, drawn, volume=VOLUME, spec=CLICKS_SPEC, previous=answered)
+    assert corrected.guidance.previous is not None
+    cells = cells_of_voxels(drawn.voxels(VOLUME.geometry), corrected.roi)
+    assert cells.any()
+    assert np.array_equal(corrected.guidance.previous == 1, cells)
+    assert answered.probabilities.max() == 90
 
 
 def test_a_lasso_on_an_object_corrects_it() -> None:
