@@ -1,34 +1,46 @@
-"""Boxes that say less, or more, than a model needs. Pure functions."""
+"""Begin an object with a box or a stroke that says less than a model needs. Pure functions."""
 
 from __future__ import annotations
 
-from gateway.http.nninteractive.interactions import Region
-from sixpoint.geometry import Geometry
+import numpy as np
 
-__all__ = ["give_height", "join"]
+from gateway.http.nninteractive.interactions import Region
+from gateway.http.windows.beginning import cube_around
+from sixpoint.geometry import Geometry
+from sixpoint.preprocessing import estimate_object_box
+
+__all__ = ["give_height", "join", "surround"]
 
 
 def give_height(drawn: Region, geometry: Geometry) -> Region:
-    """Estimate how far an object reaches along the axes on which its box is one voxel thick: as far as on the others.
+    """Estimate how far an object reaches along the axes on which its box is one voxel thick.
 
-    More or less height made the mean Dice of 43 labelled structures worse, and so did the height of the answer.
+    More or less height than that of a lasso made the mean Dice of 43 labelled structures worse, and so did the height
+    of the network's answer.
 
     Args:
-        drawn: The box, more than one voxel thick along an axis.
+        drawn: The box.
         geometry: Geometry of the image.
 
     Returns:
-        A box in the image, at least two voxels thick along each axis: a flat one has no inside.
+        A box in the image, at least two voxels thick along each axis.
     """
     thin = drawn.thin_axes
-    flat = [axis for axis in range(3) if axis not in thin]
-    half = sum((drawn.upper[axis] - drawn.lower[axis] + 1) * geometry.spacing[axis] for axis in flat) / len(flat) / 2
-    lower, upper = list(drawn.lower), list(drawn.upper)
-    for axis in thin:
-        voxels = max(1, round(half / geometry.spacing[axis]))
-        lower[axis] = max(0, lower[axis] - voxels)
-        upper[axis] = min(geometry.size[axis] - 1, upper[axis] + voxels)
-    return Region((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
+    if len(thin) != 1:
+        return surround(drawn, geometry) if thin else drawn
+    corners = np.array([drawn.lower, drawn.upper])
+    lower, (x, y, z) = estimate_object_box(corners, spacing=geometry.spacing, image_size=geometry.size, axis=thin[0])
+    return Region(lower, (x - 1, y - 1, z - 1))
+
+
+def surround(inside: Region, geometry: Geometry) -> Region:
+    """Estimate where an object is of which a part is known: a cube as round a point, and all of the part.
+
+    Args:
+        inside: Part of the object.
+        geometry: Geometry of the image.
+    """
+    return join(inside, Region(*cube_around(inside.middle, geometry)))
 
 
 def join(first: Region, second: Region) -> Region:

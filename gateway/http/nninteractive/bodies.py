@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BufferedWriter
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,15 +18,14 @@ from gateway.http.decoding.packed import mask_of, read_header, unpack_array
 from gateway.http.decoding.processes import run_decoder
 from gateway.http.errors import HttpRefusal
 from gateway.http.forms import parse_object
-from gateway.http.nninteractive.interactions import Seed
 from gateway.http.requests.spool import SpoolFolder
-from sixpoint._typing import Index
+from sixpoint._typing import Bools, Index
 from sixpoint.errors import InvalidArgument, UploadError, VolumeError
-from sixpoint.geometry import Geometry
-from sixpoint.mask import cropped, pack
-from sixpoint.prompts import InitialMask
+from sixpoint.mask import cropped
 
-__all__ = ["drop_body", "read_array", "read_meta", "read_seed", "read_spacing"]
+__all__ = ["drop_body", "read_array", "read_mask", "read_meta", "read_spacing"]
+
+_Made = TypeVar("_Made")
 
 _WRITE_BYTES = 2**20
 # Larger arrays are unpacked in a process of their own, which does not keep the event loop from its other work.
@@ -111,27 +111,37 @@ async def drop_body(call: Call, *, max_bytes: int) -> None:
             return
 
 
-async def read_seed(path: Path, folder: SpoolFolder, *, geometry: Geometry, memory: Admission) -> Seed:
-    """Read a mask that a client has.
+async def read_mask(
+    path: Path,
+    folder: SpoolFolder,
+    make: Callable[[Bools, Index], _Made],
+    *,
+    shape: Index,
+    memory: Admission,
+) -> _Made:
+    """Read a mask, and make something of it.
 
     Args:
         path: File with the packed array, [z, y, x].
         folder: Folder of the call's files.
-        geometry: Geometry of the image.
+        make: Function of the box of the mask outside which it is 0, and of the index (x, y, z) of its first voxel,
+            which runs on a thread; the box is empty if the mask is.
+        shape: Shape that the mask must have.
         memory: Memory of prompts.
 
     Raises:
-        UploadError: It is no mask, or of another shape than the image.
+        UploadError: It is no mask, or of another shape.
     """
-    voxels = math.prod(geometry.size)
+    voxels = math.prod(shape)
     with path.open("rb") as file:
         start = file.read(2**10)
     header = read_header(memoryview(start), axes=3, max_bytes=8 * voxels)
-    _check_shape(header.shape, geometry.shape)
+    if header.shape != shape:
+        raise UploadError(f"the mask has the shape {list(header.shape)}; expected {list(shape)}")
     async with memory.slot():
         if header.nbytes <= _MAX_IN_THREAD:
             async with memory.memory(2 * header.nbytes):
-                return await asyncio.to_thread(_seed_in_thread, path, geometry)
+                return await asyncio.to_thread(lambda: make(*_unpacked(path)))
         folder.reserve(voxels)
         target = folder.path / "mask"
         try:
@@ -140,28 +150,15 @@ async def read_seed(path: Path, folder: SpoolFolder, *, geometry: Geometry, memo
             # Its words are of files with images.
             raise UploadError(error.message.replace("the image", "the mask")) from None
         box: Index = tuple(answer["box"])
+        lower: Index = tuple(answer["lower"])
         async with memory.memory(2 * math.prod(box)):
-            lower: Index = tuple(answer["lower"])
-            return await asyncio.to_thread(_seed_of_file, target, box, lower, geometry)
+            return await asyncio.to_thread(lambda: make(np.fromfile(target, np.uint8).reshape(box) != 0, lower))
 
 
-def _seed_in_thread(path: Path, geometry: Geometry) -> Seed:
+def _unpacked(path: Path) -> tuple[Bools, Index]:
     body = memoryview(path.read_bytes())
     header = read_header(body, axes=3, max_bytes=_MAX_IN_THREAD)
-    voxels, lower = cropped(mask_of(unpack_array(body, header)))
-    return Seed(InitialMask(pack(voxels, lower), geometry) if voxels.size else None)
-
-
-def _seed_of_file(path: Path, box: Index, lower: Index, geometry: Geometry) -> Seed:
-    if not math.prod(box):
-        return Seed(None)
-    voxels = np.fromfile(path, np.uint8).reshape(box) != 0
-    return Seed(InitialMask(pack(voxels, lower), geometry))
-
-
-def _check_shape(shape: tuple[int, ...], expected: Index) -> None:
-    if shape != expected:
-        raise UploadError(f"the mask has the shape {list(shape)}; expected that of the image, {list(expected)}")
+    return cropped(mask_of(unpack_array(body, header)))
 
 
 async def _write(file: BufferedWriter, data: bytearray, folder: SpoolFolder) -> None:

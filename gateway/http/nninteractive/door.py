@@ -15,6 +15,7 @@ from gateway.http.calls import Call, Handler
 from gateway.http.door import CallerAddress, Door, HttpRoute
 from gateway.http.errors import HttpRefusal
 from gateway.http.image_files import ImageFiles
+from gateway.http.nninteractive.lease_calls import LeaseCalls
 from gateway.http.nninteractive.leases import Leases, lease_lost
 from gateway.http.nninteractive.prompting import Prompting
 from gateway.http.nninteractive.service import NnInteractive
@@ -63,17 +64,17 @@ def nninteractive_door(
     call, upload = deadlines
     prompt = DeadlineLimits(min(call.default, _PROMPT_SECONDS), min(call.maximum, _PROMPT_SECONDS), call.setting)
     prompting = Prompting(sessions=sessions, images=images, engine=engine, catalog=catalog, memory=memory)
+    on_leases = LeaseCalls(leases, prompting=prompting, catalog=catalog)
     service = NnInteractive(
-        leases=leases,
+        leases=on_leases,
         prompting=prompting,
-        catalog=catalog,
         files=files,
         uploads=uploads,
         spool=spool,
         memory=memory,
     )
     works = (
-        ("POST", "/release", service.release, prompt),
+        ("POST", "/release", on_leases.release, prompt),
         ("POST", "/set_image", service.set_image, upload),
         ("POST", "/set_target_buffer", service.set_target_buffer, prompt),
         ("POST", "/set_do_autozoom", service.set_do_autozoom, prompt),
@@ -82,13 +83,13 @@ def nninteractive_door(
         ("POST", "/predict", service.predict, prompt),
         ("POST", "/add_point_interaction", service.add_point, prompt),
         ("POST", "/add_bbox_interaction", service.add_box, prompt),
-        ("POST", "/add_scribble_interaction", service.add_strokes, prompt),
-        ("POST", "/add_lasso_interaction", service.add_strokes, prompt),
+        ("POST", "/add_scribble_interaction", service.add_scribble, prompt),
+        ("POST", "/add_lasso_interaction", service.add_lasso, prompt),
         ("POST", "/add_initial_seg_interaction", service.add_mask, prompt),
     )
     routes = [
         # The button that tests the connection sends no key.
-        HttpRoute("GET", "/{model}/healthz", service.health, None, prompt),
+        HttpRoute("GET", "/{model}/healthz", on_leases.health, None, prompt),
         *(
             HttpRoute(method, f"/{{model}}{path}", _in_its_codes(handle), Role.ANNOTATOR, limits)
             for method, path, handle, limits in works
@@ -96,10 +97,10 @@ def nninteractive_door(
         *(
             HttpRoute(method, f"/{{model}}{path}", _in_its_codes(handle), role, prompt, short=True)
             for method, path, handle, role in (
-                ("POST", "/claim", service.claim, Role.ANNOTATOR),
-                ("GET", "/capabilities", service.capabilities, Role.VIEWER),
-                ("POST", "/heartbeat", service.heartbeat, Role.ANNOTATOR),
-                ("GET", "/lease_status", service.lease_status, Role.ANNOTATOR),
+                ("POST", "/claim", on_leases.claim, Role.ANNOTATOR),
+                ("GET", "/capabilities", on_leases.capabilities, Role.VIEWER),
+                ("POST", "/heartbeat", on_leases.heartbeat, Role.ANNOTATOR),
+                ("GET", "/lease_status", on_leases.lease_status, Role.ANNOTATOR),
             )
         ),
     ]

@@ -12,8 +12,20 @@ from dataclasses import dataclass
 from sixpoint._typing import Index
 from sixpoint.errors import InvalidArgument, PromptError
 from sixpoint.prompts import InitialMask
+from sixpoint.prompts.voxel_runs import VoxelRuns
 
-__all__ = ["BoxDrawn", "Interaction", "PointSet", "Region", "Seed", "read_box", "read_flag", "read_point"]
+__all__ = [
+    "BoxDrawn",
+    "Interaction",
+    "PointSet",
+    "Region",
+    "Seed",
+    "StrokeDrawn",
+    "read_bounds",
+    "read_box",
+    "read_flag",
+    "read_point",
+]
 
 
 @dataclass(frozen=True)
@@ -38,10 +50,6 @@ class Region:
     def thin_axes(self) -> tuple[int, ...]:
         """The axes along which the region is one voxel thick."""
         return tuple(axis for axis in range(3) if self.lower[axis] == self.upper[axis])
-
-    def contains(self, voxel: Index) -> bool:
-        """Whether a voxel (x, y, z) is in the region."""
-        return all(a <= at <= b for a, at, b in zip(self.lower, voxel, self.upper, strict=True))
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,24 @@ class Seed:
     mask: InitialMask | None
 
 
-Interaction = PointSet | BoxDrawn | Seed
+@dataclass(frozen=True)
+class StrokeDrawn:
+    """A scribble, or a lasso, which comes filled.
+
+    Attributes:
+        voxels: Its voxels; None if it has none.
+        region: Box of them.
+        positive: Whether they belong to the object.
+        lasso: Whether the object ends at its border.
+    """
+
+    voxels: VoxelRuns | None
+    region: Region
+    positive: bool
+    lasso: bool
+
+
+Interaction = PointSet | BoxDrawn | StrokeDrawn | Seed
 """What a client says about an object."""
 
 

@@ -12,13 +12,13 @@ from gateway.core.access import Principal
 from gateway.core.images import ImageRecord, ImageStore
 from gateway.core.runtime import Admission, Catalog, Deadline
 from gateway.core.sessions import AnnotationRequest, Engine, SessionRow, Sessions
-from gateway.http.nninteractive.beginning import give_height, join
+from gateway.http.nninteractive.beginning import give_height, join, surround
 from gateway.http.nninteractive.changes import change_memory
-from gateway.http.nninteractive.interactions import BoxDrawn, Interaction, PointSet, Region, Seed
+from gateway.http.nninteractive.interactions import BoxDrawn, Interaction, PointSet, Region, Seed, StrokeDrawn
 from gateway.http.nninteractive.leases import Lease, lease_lost
 from gateway.http.nninteractive.removal import without_region
 from gateway.http.nninteractive.window import SEGMENT, Window
-from gateway.http.windows.beginning import begin_at, box_prompt
+from gateway.http.windows.beginning import box_prompt, take_click
 from sixpoint.errors import (
     FailedPrecondition,
     NothingToCorrect,
@@ -28,7 +28,8 @@ from sixpoint.errors import (
 )
 from sixpoint.mask import PackedMask
 from sixpoint.model_spec import ModelSpec, PromptKind
-from sixpoint.prompts import Click, InitialMask, Prompt
+from sixpoint.prompts import Click, InitialMask, Lasso, Prompt, Scribble
+from sixpoint.prompts.voxel_runs import VoxelRuns
 
 __all__ = ["Prompting"]
 
@@ -169,34 +170,42 @@ class Prompting:
         if isinstance(interaction, Seed):
             assert interaction.mask is not None
             return [interaction.mask]
-        if isinstance(interaction, PointSet):
-            return _point_prompts(window, interaction, spec)
-        if not interaction.positive:
+        if isinstance(interaction, StrokeDrawn):
+            return _stroke_prompts(window, interaction, spec)
+        if isinstance(interaction, BoxDrawn) and not interaction.positive:
             return [await self._removal(window, interaction, spec)]
-        region = interaction.region
-        clicks: list[Click] = []
-        if window.steps:
-            clicks = await self._clicks(window, principal)
-            region = _with_object(region, window)
-        if len(region.thin_axes) == len(region.lower):
-            return _point_prompts(window, PointSet(region.lower, True), spec)
-        region = give_height(region, window.geometry)
-        return [box_prompt(region.lower, region.upper, spec), *clicks]
+        earlier = await self._prompts_so_far(window, principal)
+        if isinstance(interaction, PointSet):
+            if not (earlier or interaction.positive):
+                raise NothingToCorrect("there is no object yet: begin it with a positive prompt")
+            return take_click(Click(interaction.voxel, interaction.positive), earlier, window.geometry, spec)
+        region = give_height(_with_object(interaction.region, window), window.geometry)
+        corrections = [prompt for prompt in earlier if isinstance(prompt, Click | Scribble | Lasso)]
+        return [box_prompt(region.lower, region.upper, spec), *corrections]
 
-    async def _clicks(self, window: Window, principal: Principal) -> list[Click]:
-        """The clicks on the object so far."""
-        page = await self._sessions.steps(window.row.id, principal=principal, segment=SEGMENT)
-        steps = [step for step, in_force in page.steps if in_force]
-        start = steps[-1].start_step if steps else 0
-        prompts = [prompt for step in steps if step.number >= start for prompt in step.prompts]
-        return [prompt for prompt in prompts if isinstance(prompt, Click)]
+    async def _prompts_so_far(self, window: Window, principal: Principal) -> list[Prompt]:
+        """The prompts of the object so far, in order."""
+        if not window.steps:
+            return []
+        steps, token = [], ""
+        while True:
+            page = await self._sessions.steps(window.row.id, principal=principal, segment=SEGMENT, token=token)
+            steps += [step for step, in_force in page.steps if in_force]
+            token = page.next_token
+            if not token:
+                break
+        start = steps[-1].start_step
+        return [prompt for step in steps if step.number >= start for prompt in step.prompts]
 
-    async def _removal(self, window: Window, box: BoxDrawn, spec: ModelSpec) -> InitialMask:
-        """The object's mask without a region."""
-        if PromptKind.MASK not in spec.prompts:
-            raise PromptNotSupported("this model takes no masks, so a box cannot take a part away; set negative points")
+    async def _removal(self, window: Window, box: BoxDrawn, spec: ModelSpec) -> Lasso | InitialMask:
+        """Take a region away from the object: as a lasso where it is on one slice, else from its mask."""
         if not window.steps or window.client_mask is None:
             raise NothingToCorrect("there is no object yet from which a box could take a part away")
+        thin = box.region.thin_axes
+        if thin and PromptKind.LASSO in spec.accepted_prompts:
+            return Lasso(_all_voxels(box.region), False, axis=thin[0])
+        if PromptKind.MASK not in spec.prompts:
+            raise PromptNotSupported("this model takes no masks, so a box of several slices can take nothing away")
         mask = window.client_mask
         async with self._memory.slot(), self._memory.memory(change_memory(None, mask, np.dtype(np.uint8))):
             return await asyncio.to_thread(without_region, mask, box.region, window.geometry)
@@ -235,19 +244,28 @@ class Prompting:
         return AnnotationRequest(principal, window.row.id, SEGMENT)
 
 
-def _point_prompts(window: Window, point: PointSet, spec: ModelSpec) -> list[Prompt]:
-    click = Click(point.voxel, point.positive)
-    if window.steps:
-        return [click]
-    if not point.positive:
-        raise NothingToCorrect("there is no object yet: begin it with a positive point, or a box round it")
-    return [*begin_at(click, window.geometry, spec), click]
+def _stroke_prompts(window: Window, stroke: StrokeDrawn, spec: ModelSpec) -> list[Prompt]:
+    assert stroke.voxels is not None
+    drawn = (Lasso if stroke.lasso else Scribble)(stroke.voxels, stroke.positive)
+    if window.steps or spec.begun_by_clicks:
+        return [drawn]
+    if not stroke.positive:
+        raise NothingToCorrect("there is no object yet: begin it with a positive prompt")
+    if stroke.lasso:
+        return [drawn]
+    region = surround(stroke.region, window.geometry)
+    return [box_prompt(region.lower, region.upper, spec), drawn]
+
+
+def _all_voxels(region: Region) -> VoxelRuns:
+    sides = [np.arange(a, b + 1) for a, b in zip(region.lower, region.upper, strict=True)]
+    return VoxelRuns.of(np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3), what="box")
 
 
 def _with_object(region: Region, window: Window) -> Region:
     """A region together with the object."""
     mask = window.client_mask
-    if mask is None or not mask.voxel_count:
+    if not window.steps or mask is None or not mask.voxel_count:
         return region
     x, y, z = mask.upper
     return join(region, Region(mask.lower, (x - 1, y - 1, z - 1)))

@@ -1,4 +1,4 @@
-"""The calls of nnInteractive's remote protocol."""
+"""The calls of nnInteractive's remote protocol on images and objects."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 
 import numpy as np
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from gateway.core.access import Activity
-from gateway.core.runtime import Admission, Catalog, Model
+from gateway.core.runtime import Admission, Model
 from gateway.core.runtime.fairness import Places
-from gateway.core.sessions import check_model
 from gateway.http.calls import Call
 from gateway.http.errors import HttpRefusal
 from gateway.http.forms import read_object
@@ -22,19 +22,20 @@ from gateway.http.image_files import ImageFiles
 from gateway.http.nninteractive.bodies import (
     drop_body,
     read_array,
+    read_mask,
     read_meta,
-    read_seed,
     read_spacing,
 )
-from gateway.http.nninteractive.capabilities import describe
 from gateway.http.nninteractive.changes import change_memory, changed_reply, unchanged_reply
 from gateway.http.nninteractive.interactions import Interaction, read_box, read_flag, read_point
-from gateway.http.nninteractive.leases import Lease, Leases
+from gateway.http.nninteractive.lease_calls import LeaseCalls
+from gateway.http.nninteractive.leases import Lease
+from gateway.http.nninteractive.masks import StrokeReader, make_seed
 from gateway.http.nninteractive.prompting import Prompting
 from gateway.http.nninteractive.window import MAX_QUEUE, Window
 from gateway.http.requests.spool import Spool
 from sixpoint._typing import Index
-from sixpoint.errors import FailedPrecondition, InvalidArgument, PromptNotSupported, ResourceExhausted, VolumeError
+from sixpoint.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, VolumeError
 from sixpoint.errors.shortening import quoted
 from sixpoint.mask import PackedMask
 from sixpoint.model_spec import ModelSpec
@@ -42,16 +43,14 @@ from sixpoint.model_spec import ModelSpec
 __all__ = ["NnInteractive"]
 
 _BUFFER_TYPES = ("bool", *(f"{sign}int{bits}" for sign in ("u", "") for bits in (8, 16, 32, 64)))
-_LEASE = "x-lease-token"
 
 
 class NnInteractive:
     """Carries out calls.
 
     Args:
-        leases: Leases of clients.
+        leases: Finds the leases of calls.
         prompting: Carries out interactions.
-        catalog: Models that can be used now.
         files: Stores images.
         uploads: Places of uploads.
         spool: Files of running calls.
@@ -61,9 +60,8 @@ class NnInteractive:
     def __init__(
         self,
         *,
-        leases: Leases,
+        leases: LeaseCalls,
         prompting: Prompting,
-        catalog: Catalog,
         files: ImageFiles,
         uploads: Places,
         spool: Spool,
@@ -71,65 +69,20 @@ class NnInteractive:
     ) -> None:
         self._leases = leases
         self._prompting = prompting
-        self._catalog = catalog
         self._files = files
         self._uploads = uploads
         self._spool = spool
         self._memory = memory
 
-    async def health(self, call: Call) -> Response:
-        """``GET /healthz``."""
-        del call
-        return JSONResponse({"ok": True})
-
-    async def claim(self, call: Call) -> Response:
-        """``POST /claim``: give away a lease."""
-        model = self._model(call)
-        lease = self._leases.claim(call.principal, model=model.name)
-        clocks = self._leases.clocks
-        return JSONResponse(
-            {
-                "lease_token": lease.token,
-                "idle_timeout_seconds": clocks.idle,
-                "liveness_timeout_seconds": clocks.liveness,
-                "max_sessions": self._leases.limit,
-            }
-        )
-
-    async def capabilities(self, call: Call) -> Response:
-        """``GET /capabilities``."""
-        return JSONResponse(describe(self._model(call).spec))
-
-    async def release(self, call: Call) -> Response:
-        """``POST /release``: end a lease, and close its session. Clients do not look at the answer."""
-        with contextlib.suppress(HttpRefusal):
-            lease = self._lease(call)
-            async with lease.lock:
-                self._leases.end(lease)
-                await self._prompting.close(lease, principal=call.principal)
-        return JSONResponse({"released": True})
-
-    async def heartbeat(self, call: Call) -> Response:
-        """``POST /heartbeat``: the client is there, though nobody may work with it."""
-        await read_object(call)
-        lease = self._lease(call)
-        self._leases.touch(lease, work=False)
-        return JSONResponse({"remaining_seconds": self._leases.remaining(lease)})
-
-    async def lease_status(self, call: Call) -> Response:
-        """``GET /lease_status``."""
-        remaining = self._leases.remaining(self._lease(call))
-        return JSONResponse({"remaining_seconds": remaining, "idle_timeout_seconds": self._leases.clocks.idle})
-
     async def set_image(self, call: Call) -> Response:
         """``POST /set_image``: take an image; what was done on the one before is over."""
         try:
-            lease = self._lease(call)
+            lease = self._leases.of(call)
         except HttpRefusal:
             await drop_body(call, max_bytes=self._files.max_body_bytes)
             raise
         call.limits.check(call.principal, Activity.UPLOAD)
-        spacing = _spacing(read_meta(call), self._model(call))
+        spacing = _spacing(read_meta(call), self._leases.model(call))
         with self._leases.use(lease):
             async with self._uploads.take():
                 folder = await call.stack.enter_async_context(self._spool.folder())
@@ -197,6 +150,14 @@ class NnInteractive:
         """``POST /add_bbox_interaction``."""
         return await self._add(call, read_box)
 
+    async def add_scribble(self, call: Call) -> Response:
+        """``POST /add_scribble_interaction``."""
+        return await self._add_stroke(call, lasso=False)
+
+    async def add_lasso(self, call: Call) -> Response:
+        """``POST /add_lasso_interaction``."""
+        return await self._add_stroke(call, lasso=True)
+
     async def add_mask(self, call: Call) -> Response:
         """``POST /add_initial_seg_interaction``: begin with a mask that the client has."""
         meta = read_meta(call)
@@ -204,26 +165,38 @@ class NnInteractive:
         folder = await call.stack.enter_async_context(self._spool.folder())
         path = await read_array(call, folder, max_bytes=self._files.max_body_bytes)
         async with self._window(call) as (lease, window):
-            seed = await read_seed(path, folder, geometry=window.geometry, memory=self._memory)
-            window.queue = [seed]
+            make = partial(make_seed, geometry=window.geometry)
+            window.queue = [await read_mask(path, folder, make, shape=window.shape, memory=self._memory)]
             # The client has this mask, without an answer.
             answer = await self._run(call, lease, window)
             return answer if run else unchanged_reply(ran=False)
 
-    async def add_strokes(self, call: Call) -> Response:
-        """``POST /add_scribble_interaction`` and ``POST /add_lasso_interaction``."""
-        self._lease(call)
-        raise PromptNotSupported("scribbles and lassos are not taken here yet; set points, or draw a box")
+    async def _add_stroke(self, call: Call, *, lasso: bool) -> Response:
+        self._leases.of(call)
+        meta = read_meta(call)
+        run = read_flag(meta, "run_prediction", default=True)
+        folder = await call.stack.enter_async_context(self._spool.folder())
+        path = await read_array(call, folder, max_bytes=self._files.max_body_bytes)
+        async with self._window(call) as (lease, window):
+            reader = StrokeReader(meta, lasso=lasso, image_shape=window.shape)
+            stroke = await read_mask(path, folder, reader.make, shape=reader.shape, memory=self._memory)
+            if stroke.voxels is None:
+                return unchanged_reply(ran=run)
+            return await self._queue(call, lease, window, stroke, run=run)
 
     async def _add(self, call: Call, read: Callable[..., Interaction]) -> Response:
         body = await read_object(call)
         run = read_flag(body, "run_prediction", default=True)
         async with self._window(call) as (lease, window):
-            interaction = _read(read, body, shape=window.shape)
-            if len(window.queue) >= MAX_QUEUE:
-                raise ResourceExhausted(f"{MAX_QUEUE} interactions wait for a prediction; ask for one (/predict)")
-            window.queue.append(interaction)
-            return await self._run(call, lease, window) if run else unchanged_reply(ran=False)
+            return await self._queue(call, lease, window, _read(read, body, shape=window.shape), run=run)
+
+    async def _queue(
+        self, call: Call, lease: Lease, window: Window, interaction: Interaction, *, run: bool
+    ) -> Response:
+        if len(window.queue) >= MAX_QUEUE:
+            raise ResourceExhausted(f"{MAX_QUEUE} interactions wait for a prediction; ask for one (/predict)")
+        window.queue.append(interaction)
+        return await self._run(call, lease, window) if run else unchanged_reply(ran=False)
 
     async def _run(self, call: Call, lease: Lease, window: Window) -> Response:
         """Carry out what waits, in order. What fails is forgotten, and changes nothing."""
@@ -248,19 +221,10 @@ class NnInteractive:
         window.client_mask = mask
         return answer
 
-    def _model(self, call: Call) -> Model:
-        model = self._catalog.get(call.request.path_params["model"], tenant=call.principal.tenant)
-        check_model(model)
-        return model
-
-    def _lease(self, call: Call) -> Lease:
-        token, model = call.request.headers.get(_LEASE, ""), call.request.path_params["model"]
-        return self._leases.find(token, call.principal, model=model)
-
     @contextlib.asynccontextmanager
     async def _working(self, call: Call) -> AsyncIterator[Lease]:
         """Let one call of a lease work at a time; the call's body must have been read."""
-        lease = self._lease(call)
+        lease = self._leases.of(call)
         with self._leases.use(lease):
             async with call.while_connected(), lease.lock:
                 yield lease

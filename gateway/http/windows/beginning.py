@@ -14,9 +14,9 @@ import numpy as np
 from sixpoint._typing import Index, Points
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
-from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
+from sixpoint.prompts import Box, Click, ExtremePoints, Lasso, Point, Prompt, Scribble
 
-__all__ = ["begin_at", "box_prompt", "can_begin_at", "take_click"]
+__all__ = ["begin_at", "box_prompt", "can_begin_at", "cube_around", "take_click"]
 
 # Of 15 to 150 mm, the edge of a cube with the best Dice over the labelled structures of several images.
 _EDGE_MM = 60.0
@@ -41,7 +41,7 @@ def begin_at(click: Click, geometry: Geometry, spec: ModelSpec) -> Sequence[Prom
     inside = all(0 <= at < count for at, count in zip(click.point, geometry.size, strict=True))
     if spec.begun_by_clicks or not inside or not click.positive:
         return []
-    return [box_prompt(*_cube(click, geometry), spec)]
+    return [box_prompt(*cube_around(click.point, geometry), spec)]
 
 
 def take_click(click: Click, earlier: Sequence[Prompt], geometry: Geometry, spec: ModelSpec) -> list[Prompt]:
@@ -66,15 +66,23 @@ def take_click(click: Click, earlier: Sequence[Prompt], geometry: Geometry, spec
     extent = _corners(earlier[last].to_index(geometry))
     if all(low <= at <= high for low, at, high in zip(extent[0], click.point, extent[1], strict=True)):
         return [click]
-    clicks = [prompt for prompt in earlier[last + 1 :] if isinstance(prompt, Click)]
-    return [box_prompt(*_join(extent, _cube(click, geometry)), spec), *clicks, click]
+    corrections = [prompt for prompt in earlier[last + 1 :] if isinstance(prompt, Click | Scribble | Lasso)]
+    return [box_prompt(*_join(extent, cube_around(click.point, geometry)), spec), *corrections, click]
 
 
-def _cube(click: Click, geometry: Geometry) -> _Corners:
-    """First and last voxel of a cube round a click, as far as the image goes."""
+def cube_around(point: Point, geometry: Geometry) -> tuple[Index, Index]:
+    """Estimate where an object is of which one point is known.
+
+    Args:
+        point: Point in the object, in voxels (x, y, z).
+        geometry: Geometry of the image.
+
+    Returns:
+        First and last voxel (x, y, z) of a cube, as far as the image goes; two voxels or more along each axis.
+    """
     sides = [
         _side(at, count, max(_MIN_EDGE_VOXELS, min(_EDGE_MM / step, _IMAGE_FRACTION * count)))
-        for at, count, step in zip(click.point, geometry.size, geometry.spacing, strict=True)
+        for at, count, step in zip(point, geometry.size, geometry.spacing, strict=True)
     ]
     (x0, x1), (y0, y1), (z0, z1) = sides
     return (x0, y0, z0), (x1, y1, z1)

@@ -24,7 +24,7 @@ from tests.support.images import noisy_volume
 
 # No two axes are alike.
 IMAGE = Volume(noisy_volume((40, 36, 32)).array, Geometry((40, 36, 32), (0.7, 0.9, 2.5)))
-MIDDLE, OUTSIDE, INSIDE = (20, 18, 16), (33, 18, 16), (4, 17, 16)
+MIDDLE, NEAR, OUTSIDE, INSIDE = (20, 18, 16), (12, 17, 16), (33, 18, 16), (4, 17, 16)
 LOWER, UPPER = (8, 7, 6), (31, 28, 25)
 
 
@@ -36,8 +36,7 @@ def over_grpc(gateway: Gateway, *steps: list[Prompt]) -> list[Array]:
 def test_a_viewer_connects_before_it_sends_an_image(http_gateway: Gateway) -> None:
     with RemoteSession(door(http_gateway) + "/") as client:
         assert client.ping()
-        assert client.supported_interactions["points"]
-        assert client.supported_interactions["bbox2d"]
+        assert all(client.supported_interactions[tool] for tool in ("points", "bbox2d", "bbox3d", "scribble", "lasso"))
         assert client.supports_initial_label
         assert client.supports_undo
         assert len(client.preferred_scribble_thickness) == 3
@@ -65,12 +64,12 @@ def test_points_give_the_masks_of_grpc(http_gateway: Gateway) -> None:
         http_gateway,
         # Half of the image along each axis: 60 mm would be more.
         [Box((10, 9, 8), (30, 27, 24)), Click(MIDDLE)],
-        [Click(INSIDE)],
+        [Click(NEAR)],
         [Click(OUTSIDE, False)],
     )
     with opened(http_gateway, IMAGE) as (client, mask):
         before = mask.copy()
-        for point, positive, result in ((MIDDLE, True, 0), (INSIDE, True, 1), (OUTSIDE, False, 2)):
+        for point, positive, result in ((MIDDLE, True, 0), (NEAR, True, 1), (OUTSIDE, False, 2)):
             box = client.add_point_interaction([at + 0.3 for at in backwards(point)], positive)
             assert np.array_equal(mask, expected[result])
             assert box == changed_box(before, mask)
@@ -110,9 +109,9 @@ def test_a_box_and_what_is_taken_away_from_it(http_gateway: Gateway) -> None:
         assert refused(lambda: client.add_bbox_interaction(half_open(LOWER, UPPER), False))[0] == 400
         client.add_bbox_interaction(half_open(LOWER, UPPER), True)
         assert np.array_equal(mask, whole)
-        client.add_bbox_interaction([[16, 17], [0, 18], [0, 40]], False)
-        assert not mask[16, :18].any()
-        mask[16, :18] = whole[16, :18]
+        client.add_bbox_interaction([[16, 18], [0, 18], [0, 40]], False)
+        assert not mask[16:18, :18].any()
+        mask[16:18, :18] = whole[16:18, :18]
         assert np.array_equal(mask, whole)
         assert client.undo()
         assert np.array_equal(mask, whole)
