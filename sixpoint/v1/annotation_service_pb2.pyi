@@ -211,21 +211,31 @@ class Scribble(_message.Message):
 
     VOXELS_FIELD_NUMBER: _builtins.int
     SIGN_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
     sign: Global___ClickSign.ValueType
     """Whether all voxels belong to the object, or none."""
+    frame: _volume_pb2.Frame.ValueType
+    """The frame of the points."""
     @_builtins.property
     def voxels(self) -> Global___VoxelRuns:
         """The voxels."""
+
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.Point]:
+        """Up to 2000 points inside the image, instead of voxels, for clients without zstd: each means the voxel it lies in."""
 
     def __init__(
         self,
         *,
         voxels: Global___VoxelRuns | None = ...,
         sign: Global___ClickSign.ValueType = ...,
+        frame: _volume_pb2.Frame.ValueType = ...,
+        points: _abc.Iterable[_volume_pb2.Point] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["voxels", b"voxels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sign", b"sign", "voxels", b"voxels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "points", b"points", "sign", b"sign", "voxels", b"voxels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -121,8 +121,9 @@ class AnnotationServiceServicer(object):
     def Interact(self, request_iterator, context):
         """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
         wait behind a running action become one step: clicks, scribbles and lassos are added to it; extreme points, a box or
-        a mask replace the prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
-        the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
+        a mask replace the prompts that waited before them. An action that was merged or replaced gets the event
+        superseded_by, the last one the answer. A failed action does not end the stream; when the stream ends, its action is
+        cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

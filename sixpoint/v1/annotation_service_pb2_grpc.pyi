@@ -53,8 +53,9 @@ class AnnotationServiceStub:
     Interact: _grpc.StreamStreamMultiCallable[_annotation_service_pb2.InteractRequest, _annotation_service_pb2.InteractResponse]
     """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
     wait behind a running action become one step: clicks, scribbles and lassos are added to it; extreme points, a box or
-    a mask replace the prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
-    the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
+    a mask replace the prompts that waited before them. An action that was merged or replaced gets the event
+    superseded_by, the last one the answer. A failed action does not end the stream; when the stream ends, its action is
+    cancelled.
     """
     Segment: _grpc.UnaryStreamMultiCallable[_annotation_service_pb2.SegmentRequest, _annotation_service_pb2.SegmentResponse]
     """Labels a whole image, without prompts and without a session: sends progress, then the labels, then a summary.
@@ -87,8 +88,9 @@ class AnnotationServiceAsyncStub(AnnotationServiceStub):
     Interact: _aio.StreamStreamMultiCallable[_annotation_service_pb2.InteractRequest, _annotation_service_pb2.InteractResponse]  # type: ignore[assignment]
     """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
     wait behind a running action become one step: clicks, scribbles and lassos are added to it; extreme points, a box or
-    a mask replace the prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
-    the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
+    a mask replace the prompts that waited before them. An action that was merged or replaced gets the event
+    superseded_by, the last one the answer. A failed action does not end the stream; when the stream ends, its action is
+    cancelled.
     """
     Segment: _aio.UnaryStreamMultiCallable[_annotation_service_pb2.SegmentRequest, _annotation_service_pb2.SegmentResponse]  # type: ignore[assignment]
     """Labels a whole image, without prompts and without a session: sends progress, then the labels, then a summary.
@@ -154,8 +156,9 @@ class AnnotationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_annotation_service_pb2.InteractResponse], _abc.AsyncIterator[_annotation_service_pb2.InteractResponse]]:
         """Offers the methods above as one stream, for viewers. Actions are carried out in order. Prompts for a segment that
         wait behind a running action become one step: clicks, scribbles and lassos are added to it; extreme points, a box or
-        a mask replace the prompts that waited before them. An action that was merged or replaced gets the event superseded_by, the last one
-        the answer. A failed action does not end the stream; when the stream ends, its action is cancelled.
+        a mask replace the prompts that waited before them. An action that was merged or replaced gets the event
+        superseded_by, the last one the answer. A failed action does not end the stream; when the stream ends, its action is
+        cancelled.
         """
 
     @_abc_1.abstractmethod

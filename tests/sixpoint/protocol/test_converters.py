@@ -294,6 +294,7 @@ SQUARE = [(8.0, 10.0, 12.0), (12.0, 10.0, 12.0), (12.0, 13.5, 12.0)]
     "prompt",
     [
         Scribble(SQUARE, False),
+        Scribble(SQUARE, frame="lps"),
         Lasso(SQUARE),
         Lasso(SQUARE, False, "ras", axis="x"),
         Lasso(SQUARE, extent=((8, 10, 2), (13, 14, 20))),
@@ -305,9 +306,19 @@ def test_a_scribble_or_lasso_comes_back_as_it_was(prompt: Prompt) -> None:
     assert prompt_from_message(annotation.Prompt.FromString(sent)) == prompt
 
 
-def test_a_scribble_in_mm_is_not_sent() -> None:
-    with pytest.raises(PromptError, match=r"not on the grid of an image yet"):
-        prompt_to_message(Scribble(SQUARE, frame="lps"))
+def test_a_scribble_of_a_file_is_not_sent_before_it_is_on_the_grid_of_the_image() -> None:
+    grid = Geometry((3, 3, 3))
+    for drawn in (Scribble(np.eye(3)[None], grid=grid), Lasso.of_mask(np.eye(3)[None], grid=grid)):
+        with pytest.raises(PromptError, match=r"not on the grid of an image yet"):
+            prompt_to_message(drawn)
+
+
+def test_a_scribble_of_voxel_indices_means_the_same_as_its_runs() -> None:
+    points = [volumes.Point(x=x, y=y, z=z) for x, y, z in SQUARE]
+    message = annotation.Prompt(
+        scribble=annotation.Scribble(sign=annotation.CLICK_SIGN_NEGATIVE, frame=volumes.FRAME_VOXEL, points=points)
+    )
+    assert prompt_from_message(message) == Scribble(SQUARE, False)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +328,11 @@ def test_a_scribble_in_mm_is_not_sent() -> None:
         ({"scribble": {"sign": 1}}, "no voxels"),
         ({"scribble": {"sign": 1, "voxels": {"voxelCount": 2**40}}}, "is the limit"),
         ({"scribble": {"sign": 1, "voxels": {"voxelCount": 2, "runs": "eHh4"}}}, "arrived damaged"),
+        ({"scribble": {"sign": 1, "points": [{}]}}, "the frame is missing"),
+        ({"scribble": {"sign": 1, "frame": 1, "points": [{"x": -1}]}}, "outside the image"),
+        ({"scribble": {"sign": 1, "frame": 1, "points": [{"x": "NaN"}]}}, "not finite"),
+        ({"scribble": {"sign": 1, "frame": 1, "points": [{}] * 2001}}, "at most 2000 points, got 2001"),
+        ({"scribble": {"sign": 1, "points": [{}], "voxels": {"voxelCount": 1}}}, "got both"),
         ({"lasso": {}}, "the sign is missing"),
         ({"lasso": {"sign": 1, "frame": 1}}, "expected 3 to 2000 points of a contour, got 0"),
         ({"lasso": {"sign": 1, "frame": 1, "points": [{}] * 2001}}, "at most 2000 points, got 2001"),

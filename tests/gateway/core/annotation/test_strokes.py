@@ -121,10 +121,10 @@ def started(*prompts: Prompt, before: ObjectPrompts | None = None) -> tuple[tupl
 
 def test_a_positive_lasso_starts_an_object_by_its_box() -> None:
     prompts, joined = started(Lasso(CIRCLE), Click((20, 17, 15)))
-    assert joined.extent.box.tolist() == [[14, 13, 10], [26, 21, 22]]
+    assert joined.extent.box.tolist() == [[14, 13, 8], [26, 21, 24]]
     assert isinstance(prompts[0], Lasso)
-    assert prompts[0].extent == ((14, 13, 10), (27, 22, 23))
-    assert joined.extent.extremes[:, 2].tolist() == [16, 16, 16, 16, 10, 22]
+    assert prompts[0].extent == ((14, 13, 8), (27, 22, 25))
+    assert joined.extent.extremes[:, 2].tolist() == [16, 16, 16, 16, 8, 24]
     assert len(joined.clicks) == 2
     # As it stands in the log, it says the same again.
     assert started(*prompts)[1].extent.box.tolist() == joined.extent.box.tolist()

@@ -49,7 +49,7 @@ async def test_replaying_the_log_gives_the_same_masks(process: Process) -> None:
     answers = [await process.annotate(session, *call) for call in CALLS]
     steps = await process.steps(session)
     assert isinstance(steps[0][0].prompts[0], Lasso)
-    assert steps[0][0].prompts[0].extent == ((14, 13, 10), (27, 22, 23))
+    assert steps[0][0].prompts[0].extent == ((14, 13, 8), (27, 22, 25))
     assert [row.prompts for row, _ in steps[1:]] == [tuple(call) for call in CALLS[1:]]
     replayed = [await process.annotate(again, *row.prompts) for row, _ in steps]
     assert [each.mask for each in replayed] == [each.mask for each in answers]
