@@ -24,6 +24,7 @@ from sixpoint.errors.shortening import shorten
 
 if TYPE_CHECKING:
     from sixpoint.io import NiftiPlacement
+    from sixpoint.io.dicom import DicomOrigin
 
 __all__ = ["Geometry", "Orientation"]
 
@@ -102,6 +103,8 @@ class Geometry:
         direction: Row-major 3x3 matrix; column k is the unit vector (LPS) along which index axis k runs (as in ITK).
         nifti: Fields of the NIfTI header that this geometry was read from, which masks on this geometry get; None for
             other sources. Not part of equality or of an image's digest.
+        dicom: DICOM files that this geometry was read from, to which masks on it refer when they are saved as DICOM;
+            None for other sources. Not part of equality or of an image's digest.
 
     Raises:
         VolumeError: A number is not finite, a size or spacing is not positive, a size is not whole, the axes are not
@@ -114,6 +117,7 @@ class Geometry:
     origin: Vector = (0.0, 0.0, 0.0)
     direction: Matrix = _IDENTITY
     nifti: NiftiPlacement | None = field(default=None, compare=False, repr=False)
+    dicom: DicomOrigin | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, count in (("size", 3), ("spacing", 3), ("origin", 3), ("direction", 9)):

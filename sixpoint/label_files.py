@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sixpoint._typing import Array
+from sixpoint.dicom_files import DICOM_SUFFIX, is_dicom_name
 from sixpoint.errors import InvalidArgument
 from sixpoint.geometry import Geometry
 from sixpoint.io.label_names import (
@@ -30,7 +31,9 @@ def check_labels_file(path: str | os.PathLike[str], *, with_names: bool) -> Path
             names, and none are to be written.
     """
     target = Path(path)
-    check_suffix(target)
+    if is_dicom_name(target):
+        return None
+    check_suffix(target, DICOM_SUFFIX)
     if is_slicer_segmentation(target):
         return None
     if not with_names:

@@ -7,17 +7,18 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 import numpy as np
 import zstandard
 
 from sixpoint._typing import Bools, Counts, Index
 from sixpoint.concurrency import PairRunner, run_serially
+from sixpoint.dicom_files import DicomKind, dicom_target, label_objects, save_dicom
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
 from sixpoint.label_files import write_labels
 from sixpoint.masks.difference import difference_box
+from sixpoint.timings import Timings
 
 __all__ = [
     "Mask",
@@ -64,28 +65,6 @@ class PackedMask:
     base_revision: int = 0
 
 
-@dataclass(frozen=True)
-class Timings:
-    """Time that each phase of an answer took on the server."""
-
-    queue: timedelta = timedelta()
-    preprocess: timedelta = timedelta()
-    inference: timedelta = timedelta()
-    postprocess: timedelta = timedelta()
-    encode: timedelta = timedelta()
-    store: timedelta = timedelta()
-
-    @property
-    def total(self) -> timedelta:
-        """Sum of all phases."""
-        return self.queue + self.preprocess + self.inference + self.postprocess + self.encode + self.store
-
-    def __add__(self, other: Timings) -> Timings:
-        """Add phase by phase."""
-        names = self.__dataclass_fields__
-        return Timings(**{name: getattr(self, name) + getattr(other, name) for name in names})
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Mask:
     """An answer: the voxels that belong to the object.
@@ -99,6 +78,7 @@ class Mask:
         timings: Time that each phase took on the server.
         reply_bytes: Size of the compressed mask.
         names: Names of the labels in ``array`` by number, as far as they have some.
+        image_digest: Digest of the image; empty if it is unknown.
     """
 
     array: Counts
@@ -106,9 +86,10 @@ class Mask:
     model: str = ""
     model_version: str = ""
     revision: int = 0
-    timings: Timings = Timings()
+    timings: Timings = field(default_factory=Timings)
     reply_bytes: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
+    image_digest: str = ""
 
     @property
     def volume_ml(self) -> float:
@@ -128,18 +109,40 @@ class Mask:
     def _voxel_count(self) -> int:
         return int(np.count_nonzero(self.array))
 
-    def save(self, path: str | os.PathLike[str], *, names: bool = False) -> None:
-        """Write the mask to a NIfTI, NRRD or MetaImage file, as the suffix says, on the image's own grid.
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        names: bool = False,
+        dicom: DicomKind | None = None,
+        source: str | os.PathLike[str] | None = None,
+        creator: str = "",
+    ) -> None:
+        """Write the mask to a NIfTI, NRRD, MetaImage or DICOM file, as the suffix says, on the image's own grid.
 
         Args:
-            path: File to write. A ``.seg.nrrd`` file has the names and colours of its labels, for 3D Slicer.
+            path: File to write. A ``.seg.nrrd`` file has the names and colours of its labels, for 3D Slicer. A
+                ``.dcm`` file belongs to the DICOM image, has the names, and needs the image's files.
             names: Whether the names of the labels are written to a JSON file beside another file: ``mask.json`` beside
                 ``mask.nii.gz``.
+            dicom: Kind of a ``.dcm`` file: "seg", "labelmap" or "rtstruct"; None for "seg".
+            source: Folder or file with the DICOM image; None for that which the image was read from.
+            creator: Name of the person who made the mask, for a ``.dcm`` file; empty to say nobody.
 
         Raises:
-            InvalidArgument: Names are asked for, and no label has one.
-            VolumeError: The suffix is unknown, or a file cannot be written.
+            InvalidArgument: Names are asked for, and no label has one; the image's DICOM files are not known; or the
+                mask is empty, and it is to be written as DICOM.
+            VolumeError: The suffix is unknown, a file cannot be written, or the DICOM files are not the image's.
         """
+        target = dicom_target(path, self.geometry, kind=dicom, source=source, creator=creator)
+        if target:
+            # The answer of a session has a revision; without one, nobody gave prompts.
+            automatic = not self.revision
+            objects = label_objects(
+                self.array, self.names, model=self.model, model_version=self.model_version, automatic=automatic
+            )
+            save_dicom(objects, self.geometry, target, digest=self.image_digest)
+            return
         write_labels(self.array, self.geometry, path, names=self.names, with_names=names)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from sixpoint._typing import Array
+from sixpoint.dicom_files import DicomKind, dicom_target, save_dicom
 from sixpoint.errors import InternalError, InvalidArgument, PromptError
 from sixpoint.errors.shortening import quoted
 from sixpoint.geometry import Geometry
 from sixpoint.label_files import write_labels
 from sixpoint.mask import Mask, PackedMask, Timings, check_box, model_text, unpack, voxels_of
+from sixpoint.masks.objects import LabelledObject
 from sixpoint.prompts import ExtremePoints
 
 __all__ = ["LabelledMask", "Segmentation"]
@@ -47,6 +49,7 @@ class Segmentation:
         model: Name of the model.
         model_version: Version of the model that answered.
         timings: Time that each phase took on the server.
+        image_digest: Digest of the image; empty if it is unknown.
 
     Raises:
         InternalError: A mask exceeds the image, or is not whole.
@@ -57,6 +60,7 @@ class Segmentation:
     model: str = ""
     model_version: str = ""
     timings: Timings = field(default_factory=Timings)
+    image_digest: str = ""
 
     def __post_init__(self) -> None:
         for label in self.found.values():
@@ -118,6 +122,7 @@ class Segmentation:
             timings=self.timings,
             reply_bytes=len(packed.bits),
             names={1: name},
+            image_digest=self.image_digest,
         )
 
     def volume_ml(self, name: str) -> float:
@@ -140,18 +145,42 @@ class Segmentation:
             raise PromptError(f"label {quoted(name)} has no voxels in this image, so it has no extreme points")
         return points
 
-    def save(self, path: str | os.PathLike[str], *, names: bool = False) -> None:
-        """Write the label map to a NIfTI, NRRD or MetaImage file, as the suffix says, on the image's own grid.
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        names: bool = False,
+        dicom: DicomKind | None = None,
+        source: str | os.PathLike[str] | None = None,
+        creator: str = "",
+    ) -> None:
+        """Write the labels to a NIfTI, NRRD, MetaImage or DICOM file, as the suffix says, on the image's own grid.
 
         Args:
-            path: File to write. A ``.seg.nrrd`` file has the names and colours of the labels, for 3D Slicer.
+            path: File to write. A ``.seg.nrrd`` file has the names and colours of the labels, for 3D Slicer. A ``.dcm``
+                file belongs to the DICOM image, has the names, and needs the image's files.
             names: Whether the names of the labels are written to a JSON file beside another file: ``labels.json``
                 beside ``labels.nii.gz``.
+            dicom: Kind of a ``.dcm`` file: "seg", "labelmap" or "rtstruct"; None for "seg".
+            source: Folder or file with the DICOM image; None for that which the image was read from.
+            creator: Name of the person who made the labels, for a ``.dcm`` file; empty to say nobody.
 
         Raises:
-            VolumeError: The suffix is unknown, or a file cannot be written.
+            InvalidArgument: The image's DICOM files are not known; or no label has a voxel, and it is to be written as
+                DICOM.
+            VolumeError: The suffix is unknown, a file cannot be written, or the DICOM files are not the image's.
         """
+        target = dicom_target(path, self.geometry, kind=dicom, source=source, creator=creator)
+        if target:
+            save_dicom(self._objects(), self.geometry, target, digest=self.image_digest)
+            return
         write_labels(self.labels, self.geometry, path, names=self.names, with_names=names)
+
+    def _objects(self) -> Iterator[LabelledObject]:
+        """Yield the labels as objects by number; unlike in a label map, they may overlap."""
+        for name, label in sorted(self.found.items(), key=lambda item: item[1].number):
+            voxels, lower = voxels_of(label.packed), label.packed.lower
+            yield LabelledObject(label.number, name, voxels, lower, self.model, self.model_version, automatic=True)
 
     def _label(self, name: str) -> LabelledMask:
         if name not in self.found:

@@ -238,15 +238,19 @@ def _write_new(array: Array, geometry: Geometry, path: Path, *, fields: Mapping[
     sitk.WriteImage(image, str(path), useCompression=True)
 
 
-def check_suffix(path: str | os.PathLike[str]) -> None:
+def check_suffix(path: str | os.PathLike[str], *others: str) -> None:
     """Refuse to write a file with an unknown suffix.
+
+    Args:
+        path: File to write.
+        others: Suffixes that the caller writes by itself, for the message.
 
     Raises:
         VolumeError: The suffix is unknown; the message lists the known ones.
     """
     # Lower case only: ITK refuses or changes other suffixes.
     if not Path(path).name.endswith(IMAGE_SUFFIXES):
-        raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
+        raise VolumeError(f"cannot write {path}: its suffix must be one of {', '.join((*IMAGE_SUFFIXES, *others))}")
 
 
 def _checked_spacing(spacing: Sequence[float] | None) -> Vector | None:

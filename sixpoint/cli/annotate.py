@@ -28,6 +28,7 @@ from sixpoint.cli.common import (
     upload_bar,
     waiting_hint,
 )
+from sixpoint.cli.dicom_options import CreatorOption, DicomOption, DicomOptions, SourceOption
 from sixpoint.cli.image_warnings import image_warnings
 from sixpoint.cli.prompts import (
     BoxOption,
@@ -48,7 +49,7 @@ from sixpoint.cli.prompts import (
 from sixpoint.cli.session_ids import resume_command
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Session, Timeout
-from sixpoint.errors import VolumeError
+from sixpoint.errors import InvalidArgument
 from sixpoint.mask import Mask
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Lasso, Prompt
@@ -74,7 +75,7 @@ KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the session open
 )
 def annotate(
     image: ImageArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Mask to write: .nii.gz, .nrrd, .mha, ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Mask to write: .nii.gz, .nrrd, .mha, .dcm, ...")],
     points: PointsOption = "",
     points_file: PointsFileOption = None,
     points_list: PointsListOption = "",
@@ -88,6 +89,9 @@ def annotate(
     frame: FrameOption = "",
     model: ModelOption = "annotation",
     preview: PreviewOption = None,
+    dicom_kind: DicomOption = "",
+    source: SourceOption = None,
+    creator: CreatorOption = "",
     name: Annotated[str, typer.Option(help="Name of the object, in the session and where the file keeps names.")] = "",
     keep: KeepOption = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each answer.")] = 60.0,
@@ -116,8 +120,11 @@ def annotate(
         lassos=lasso,
     )
     _check_any(prompts)
-    written = check_outputs(output, preview, inputs=(image, points_file, *drawn_files(mask, scribble, lasso)))
+    dicom = DicomOptions(dicom_kind, source, creator)
+    dicom.check(output, image)
+    written = check_outputs(output, preview, inputs=(image, points_file, *drawn_files(mask, scribble, lasso), source))
     volume = read_image(image, spacing=spacing, series=series)
+    dicom.check(output, image, volume.geometry)
     prompts = place_masks(prompts, volume.geometry, resample=resample)
     started = time.perf_counter()
     with Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client:
@@ -127,7 +134,7 @@ def annotate(
             upload = timedelta(seconds=time.perf_counter() - started)
             steps = _annotate(session, prompts, name=name, quiet=as_json)
     again = resume_command(session.id, server=server) if keep else ""
-    _write_files(steps, volume, output=output, preview=preview, again=again)
+    _write_files(steps, volume, output=output, dicom=dicom, preview=preview, again=again)
     facts = report(steps, image=image.name, upload=upload) | {"output": str(output), "written": [*map(str, written)]}
     facts |= (
         {"notes": volume.notes, "warnings": doubts}
@@ -212,22 +219,25 @@ def _begins(prompt: Prompt) -> bool:
     )
 
 
-def _write_files(steps: Sequence[Step], volume: Volume, *, output: Path, preview: Path | None, again: str) -> None:
+def _write_files(
+    steps: Sequence[Step], volume: Volume, *, output: Path, dicom: DicomOptions, preview: Path | None, again: str
+) -> None:
     """Write the last mask and its preview.
 
     Args:
         steps: Steps of the session.
         volume: Image of the session.
         output: Mask to write.
+        dicom: What is said about a DICOM file.
         preview: Picture to write, if any.
         again: Command that continues the session, if it stays open; an error then says how to get the mask.
     """
     mask = steps[-1].mask
     try:
-        mask.save(output)
+        mask.save(output, dicom=dicom.dicom, source=dicom.source, creator=dicom.creator)
         if preview:
             save_preview(draw_preview(volume, mask, [step.prompt for step in steps]), preview)
-    except VolumeError as error:
+    except InvalidArgument as error:
         if not again:
             raise
-        raise VolumeError(f"{error.message}; the session is still open: {again} -o FILE") from error
+        raise type(error)(f"{error.message}; the session is still open: {again} -o FILE") from error

@@ -1,4 +1,4 @@
-"""Warnings of the commands about an image that a model is hardly made for."""
+"""What the commands say about an image: that a model is hardly made for it, or that it is not at hand."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 from sixpoint.client import Client
 from sixpoint.model_spec import ImplausibleImageWarning
 from sixpoint.volume import ImageWarning, Volume
 
-__all__ = ["image_warnings", "warnings_as_sentences"]
+__all__ = ["image_warnings", "notes_without_image", "warnings_as_sentences"]
 
 
 @contextmanager
@@ -56,3 +57,13 @@ def warnings_as_sentences() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+def notes_without_image(output: Path | None) -> tuple[str, ...]:
+    """Say what a NIfTI file lacks where the image is not at hand: the gateway does not store the image's header."""
+    if output is None or not output.name.endswith((".nii", ".nii.gz")):
+        return ()
+    return (
+        f"{output} has the position that the gateway stores, not the fields of the image's own header (qform, sform, "
+        "codes), by which other programs may place it elsewhere; --image FILE copies them",
+    )

@@ -35,6 +35,7 @@ from sixpoint.cli.common import (
     read_image,
     upload_bar,
 )
+from sixpoint.cli.dicom_options import CreatorOption, DicomOption, DicomOptions, SourceOption
 from sixpoint.cli.image_warnings import image_warnings
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Timeout
@@ -54,7 +55,7 @@ def segment(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Model to use; `sixpoint models` lists those that take no prompts.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write: .nii.gz, .nrrd, .mha, ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write: .nii.gz, .nrrd, .mha, .dcm, ...")],
     label: Annotated[
         list[str] | None, typer.Option(help="Name of a label to write; may be repeated.", show_default="all labels")
     ] = None,
@@ -62,6 +63,9 @@ def segment(
         Path | None, typer.Option(help="PNG file to write: three planes of the image with the outline of all labels.")
     ] = None,
     names: NamesOption = False,
+    dicom_kind: DicomOption = "",
+    source: SourceOption = None,
+    creator: CreatorOption = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the labels.")] = 1800.0,
     spacing: SpacingOption = "",
     series: SeriesOption = None,
@@ -70,8 +74,11 @@ def segment(
     as_json: JsonOption = False,
 ) -> None:
     """Label a whole image with a model that needs no prompts."""
-    written = check_outputs(output, preview, inputs=(image,), names=names)
+    dicom = DicomOptions(dicom_kind, source, creator)
+    dicom.check(output, image)
+    written = check_outputs(output, preview, inputs=(image, source), names=names)
     volume = read_image(image, spacing=spacing, series=series)
+    dicom.check(output, image, volume.geometry)
     with (
         Client(server, timeout=Timeout(segment=timeout), retry=CLI_RETRY) as client,
         image_warnings(client, volume, model=model) as doubts,
@@ -83,7 +90,7 @@ def segment(
         with _patch_bar(quiet=as_json) as patch_progress:
             segmentation = client.segment(volume, model=model, labels=label or (), progress=patch_progress)
     ended = time.perf_counter()
-    segmentation.save(output, names=names)
+    segmentation.save(output, names=names, dicom=dicom.dicom, source=source, creator=creator)
     if preview:
         save_preview(render_preview(volume, (segmentation.labels > 0).astype(np.uint8)), preview)
     facts = _facts(segmentation, image=image.name, upload=uploaded - started, call=ended - uploaded)

@@ -30,6 +30,8 @@ from sixpoint.cli.common import (
     read_image,
     waiting_hint,
 )
+from sixpoint.cli.dicom_options import CreatorOption, DicomOption, DicomOptions, SourceOption
+from sixpoint.cli.image_warnings import notes_without_image
 from sixpoint.cli.prompts import (
     BoxOption,
     ClicksOption,
@@ -61,7 +63,8 @@ NextModelOption = Annotated[
     str, typer.Option("--model", "-m", help="Model that answers from now on; without it, the model stays.")
 ]
 LabelsOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Label map of all objects to write: .nii.gz, .nrrd, .mha, ...")
+    Path | None,
+    typer.Option("--output", "-o", help="Labels of all objects to write: .nii.gz, .nrrd, .mha, .dcm, ..."),
 ]
 SessionIdArgument = Annotated[
     str, typer.Argument(help="Id of the session; `sixpoint sessions` lists them.", metavar="ID")
@@ -131,8 +134,12 @@ def resume(
     reset: Annotated[bool, typer.Option("--reset", help="Undo all steps before the prompts.")] = False,
     output: LabelsOption = None,
     names: NamesOption = False,
+    dicom_kind: DicomOption = "",
+    source: SourceOption = None,
+    creator: CreatorOption = "",
     image: Annotated[
-        Path | None, typer.Option(help="The session's image, whose header a NIfTI mask gets; --preview needs it.")
+        Path | None,
+        typer.Option(help="The session's image; --preview, the header of a NIfTI mask and a .dcm mask need it."),
     ] = None,
     preview: PreviewOption = None,
     spacing: SpacingOption = "",
@@ -155,16 +162,14 @@ def resume(
         scribbles=scribble,
         lassos=lasso,
     )
-    written = check_outputs(
-        output,
-        preview,
-        inputs=(image, points_file, *drawn_files(mask, scribble, lasso)),
-        names=names,
-    )
+    dicom = DicomOptions(dicom_kind, source, creator)
+    dicom.check(output, image)
+    inputs = (image, points_file, *drawn_files(mask, scribble, lasso), source)
+    written = check_outputs(output, preview, inputs=inputs, names=names)
     if preview and not image:
         raise typer.BadParameter("--preview needs --image")
     volume = read_image(image, spacing=spacing, series=series) if image else None
-    notes = volume.notes if volume else _notes_without_image(output)
+    notes = volume.notes if volume else notes_without_image(output)
     with Client(server, timeout=Timeout(call=timeout), retry=CLI_RETRY) as client:
         session = client.resume(session_id, volume)
         _check_steps(session, segment, reset=reset, undo=undo, redo=redo)
@@ -173,7 +178,7 @@ def resume(
         with waiting_hint(quiet=as_json):
             _change(session, segment, reset=reset, undo=undo, redo=redo, prompts=prompts)
         if output:
-            session.save(output, names=names)
+            session.save(output, names=names, dicom=dicom.dicom, source=source, creator=creator)
             print_notes(() if volume else notes)
         if preview:
             _write_preview(session, segment, preview)
@@ -214,16 +219,6 @@ def _change(session: Session, segment: int, *, reset: bool, undo: int, redo: int
         session.redo(segment=segment)
     for prompt in prompts:
         session.annotate(prompt, segment=segment)
-
-
-def _notes_without_image(output: Path | None) -> tuple[str, ...]:
-    """Say what a NIfTI file lacks where the image is not at hand: the gateway does not store the image's header."""
-    if output is None or not output.name.endswith((".nii", ".nii.gz")):
-        return ()
-    return (
-        f"{output} has the position that the gateway stores, not the fields of the image's own header (qform, sform, "
-        "codes), by which other programs may place it elsewhere; --image FILE copies them",
-    )
 
 
 def _write_preview(session: Session, segment: int, preview: Path) -> None:

@@ -66,6 +66,7 @@ class LazyMask(Mask):
         timings: Timings,
         reply_bytes: int,
         names: Mapping[int, str],
+        image_digest: str,
     ) -> LazyMask:
         """Create a mask from a cached one.
 
@@ -78,6 +79,7 @@ class LazyMask(Mask):
             timings: Durations of the server's phases.
             reply_bytes: Size of the compressed mask in the reply.
             names: Name of the segment by its label in the array, 1; empty if it has none.
+            image_digest: Digest of the image.
         """
         mask = cls.__new__(cls)
         # Not through the constructor, which needs an array; and a frozen dataclass permits no assignment.
@@ -90,6 +92,7 @@ class LazyMask(Mask):
             timings=timings,
             reply_bytes=reply_bytes,
             names=names,
+            image_digest=image_digest,
         )
         return mask
 

@@ -50,6 +50,7 @@ class SessionState:
         self.revision: int
         self.segments: dict[int, SegmentInfo]
         self._geometry = geometry
+        self._image_digest = info.image_digest
         self._masks: dict[int, CachedMask] = {}
         self._last = 0
         self.uncertain: bool = False
@@ -122,4 +123,5 @@ class SessionState:
             timings=timings_from_message(answer.timings),
             reply_bytes=len(patch.bits),
             names={1: segment_info.name} if segment_info and segment_info.name else {},
+            image_digest=self._image_digest,
         )

@@ -17,6 +17,7 @@ from sixpoint.client._sansio import Operation
 from sixpoint.client._transport.driver import AsyncDriver
 from sixpoint.client.interaction import AsyncInteraction
 from sixpoint.client.models import SessionInfo, StepInfo
+from sixpoint.dicom_files import DicomKind, dicom_target, save_dicom
 from sixpoint.errors import PermissionDenied, SixpointError, Unauthenticated
 from sixpoint.label_files import check_labels_file
 from sixpoint.mask import Mask
@@ -153,23 +154,44 @@ class AsyncSession(BaseSession):
         """Return all segments as one array of their numbers. Where two overlap, the larger number wins."""
         return await self._run(self._operations.labels())
 
-    async def save(self, path: str | os.PathLike[str], *, segment: int | None = None, names: bool = False) -> None:
+    async def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        segment: int | None = None,
+        names: bool = False,
+        dicom: DicomKind | None = None,
+        source: str | os.PathLike[str] | None = None,
+        creator: str = "",
+    ) -> None:
         """Write a segment's mask, or the labels of all segments, to a file on the image's own grid.
 
         Args:
-            path: File to write; its suffix selects NIfTI, NRRD or MetaImage. A ``.seg.nrrd`` file has the names and
-                colours of the segments, for 3D Slicer.
+            path: File to write; its suffix selects NIfTI, NRRD, MetaImage or DICOM. A ``.seg.nrrd`` file has the names
+                and colours of the segments, for 3D Slicer. A ``.dcm`` file belongs to the DICOM image, has the names,
+                and needs the image's files; in it, segments may overlap.
             segment: Number of the segment to write as 0 and 1; None for all, as labels.
             names: Whether the names of the segments are written to a JSON file beside another file: ``labels.json``
                 beside ``labels.nii.gz``.
+            dicom: Kind of a ``.dcm`` file: "seg", "labelmap" or "rtstruct"; None for "seg".
+            source: Folder or file with the DICOM image; None for that which the session was opened with.
+            creator: Name of the person who made the masks, for a ``.dcm`` file; empty to say nobody.
 
         Raises:
-            InvalidArgument: Names are asked for, and no segment has one.
-            VolumeError: The suffix is unknown, a file cannot be written, or the JSON file is there with other content.
+            InvalidArgument: Names are asked for, and no segment has one; the image's DICOM files are not known; or
+                nothing is outlined, and it is to be written as DICOM.
+            VolumeError: The suffix is unknown, a file cannot be written, the JSON file is there with other content, or
+                the DICOM files are not the image's.
         """
+        target = dicom_target(path, self.geometry, kind=dicom, source=source, creator=creator)
         check_labels_file(path, with_names=names)
+        if target and segment is None:
+            objects = await self._run(self._operations.objects())
+            digest = self._operations.image_digest
+            await asyncio.to_thread(save_dicom, objects, self.geometry, target, digest=digest)
+            return
         mask = await (self.labels() if segment is None else self.mask(segment=segment))
-        await asyncio.to_thread(mask.save, path, names=names)
+        await asyncio.to_thread(mask.save, path, names=names, dicom=dicom, source=source, creator=creator)
 
     async def steps(self, *, segment: int | None = None) -> list[StepInfo]:
         """List the steps by segment, in order, including those that were undone and can be redone.

@@ -25,6 +25,7 @@ __all__ = [
     "check_no_names_beside",
     "is_slicer_segmentation",
     "label_colour",
+    "label_extents",
     "names_file",
     "read_label_names",
     "slicer_fields",
@@ -60,7 +61,7 @@ def slicer_fields(labels: npt.NDArray[np.integer], names: Mapping[int, str]) -> 
         labels: Label map [z, y, x], 0 for background.
         names: Names by label; an empty name counts as none. Labels without a name get Slicer's own, marked as such.
     """
-    extents = _extents(labels)
+    extents = label_extents(labels)
     fields = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         # Slicer renamed this field in 5.2.
@@ -174,7 +175,7 @@ def _read_json(path: Path) -> dict[int, str] | None:
     return {int(number): name for number, name in content.items()}
 
 
-def _extents(labels: npt.NDArray[np.integer]) -> dict[int, tuple[int, ...]]:
+def label_extents(labels: npt.NDArray[np.integer]) -> dict[int, tuple[int, ...]]:
     """First and last index along x, y and z of each label that has voxels: x, x, y, y, z, z."""
     count = int(labels.max()) + 1 if labels.size else 1
     present = [np.zeros((size, count), np.bool_) for size in labels.shape[::-1]]

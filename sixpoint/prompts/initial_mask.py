@@ -12,6 +12,7 @@ from sixpoint._typing import Array, Bools, Index, Points
 from sixpoint.errors import InternalError, PromptError, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask, PackedMask, pack, unpack, voxels_of
+from sixpoint.masks.contours import Contours
 from sixpoint.masks.labels import object_of
 from sixpoint.masks.regridding import grid_offset, map_grid, resample_nearest
 from sixpoint.prompts.mask_files import read_mask
@@ -26,11 +27,12 @@ class InitialMask:
     Attributes:
         packed: Packed mask, in the image's own axes.
         grid: Grid of the mask: a geometry, which is compared with the image's; a size (x, y, z), where nothing else is
-            known: a mask of the image's size is then taken as one of the image; or None if unknown.
+            known: a mask of the image's size is then taken as one of the image; contours, which have none, so that the
+            mask has no voxels until :meth:`on_grid` puts it on the image's; or None if unknown.
     """
 
     packed: PackedMask
-    grid: Geometry | Index | None = None
+    grid: Geometry | Index | Contours | None = None
 
     @classmethod
     def read(
@@ -43,10 +45,10 @@ class InitialMask:
         """Read a mask from a file, as ``--mask`` does. A session puts it onto the grid of its image.
 
         Args:
-            path: Mask, label map or probability map in a NIfTI, NRRD or MetaImage file; or a DICOM SEG, or a folder
-                with one.
-            label: Label of the object: its number, or its name in a DICOM SEG, a .seg.nrrd file, or the JSON file
-                beside an image (``labels.json``: ``{"1": "liver"}``). None for the only one.
+            path: Mask, label map or probability map in a NIfTI, NRRD or MetaImage file; or a DICOM SEG or RTSTRUCT, or
+                a folder with one.
+            label: Label of the object: its number, or its name in a DICOM SEG or RTSTRUCT, a .seg.nrrd file, or the
+                JSON file beside an image (``labels.json``: ``{"1": "liver"}``). None for the only one.
             threshold: Smallest probability of the object's voxels, above 0 and at most 1, in a probability map, or a
                 FRACTIONAL DICOM SEG. None: the numbers must be whole; the occupancy of a DICOM SEG is cut at one half.
 
@@ -54,7 +56,10 @@ class InitialMask:
             InvalidArgument: The threshold is out of range.
             VolumeError: The file cannot be read, holds no mask, or several objects of which none is chosen.
         """
-        inside, geometry = read_mask(Path(path), label=label, threshold=threshold)
+        read = read_mask(Path(path), label=label, threshold=threshold)
+        if isinstance(read, Contours):
+            return cls(pack(np.zeros((0, 0, 0), np.bool_), (0, 0, 0)), read)
+        inside, geometry = read
         return cls(pack(inside, (0, 0, 0)), geometry)
 
     @classmethod
@@ -90,16 +95,18 @@ class InitialMask:
         """Return the mask on the grid of an image that has its voxels at the same places.
 
         The axes of the mask may be flipped or in another order, and its grid may be a part of the image's: this is
-        exact.
+        exact. Of contours, the voxels are those whose centres lie inside.
 
         Args:
             geometry: Geometry of the image.
             resample: Whether a mask whose voxels lie at other places is resampled by nearest neighbours.
 
         Raises:
-            PromptError: The voxels lie at other places, and are not to be resampled; or the object exceeds the image,
-                or lies outside it.
+            PromptError: The voxels lie at other places, and are not to be resampled; the contours do not lie in slices
+                of the image; or the object exceeds the image, or lies outside it.
         """
+        if isinstance(self.grid, Contours):
+            return _fill(self.grid, geometry)
         if not isinstance(self.grid, Geometry) or self.packed.base_revision or self.grid.same_grid(geometry):
             return self
         grid_map = map_grid(self.grid, geometry)
@@ -167,7 +174,22 @@ class InitialMask:
         return voxels
 
 
-def _other_grid(grid: Geometry | Index | None, geometry: Geometry) -> PromptError:
+def _fill(contours: Contours, geometry: Geometry) -> InitialMask:
+    """The mask of contours on the grid of an image."""
+    try:
+        inside = contours.rasterise(geometry)
+    except ValueError as error:
+        raise PromptError(f"mask: it {error}") from error
+    if not inside.any():
+        raise PromptError("mask: its contours hold the centre of no voxel of the image")
+    return InitialMask(pack(inside, (0, 0, 0)), geometry)
+
+
+def _other_grid(grid: Geometry | Index | Contours | None, geometry: Geometry) -> PromptError:
+    if isinstance(grid, Contours):
+        return PromptError(
+            "mask: contours have no voxels yet; put them on the image with InitialMask.on_grid(geometry)"
+        )
     size = grid.size if isinstance(grid, Geometry) else grid
     off = f", {grid_offset(grid, geometry):.2f} mm off at a corner" if isinstance(grid, Geometry) else ""
     return PromptError(

@@ -1,4 +1,4 @@
-"""Masks from files: one object of a mask, a label map, a probability map or a DICOM SEG."""
+"""Masks from files: one object of a mask, a label map, a probability map, a DICOM SEG or an RTSTRUCT."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sixpoint.errors.shortening import quoted, shorten
 from sixpoint.geometry import Geometry
 from sixpoint.io import is_dicom
 from sixpoint.io.label_names import read_label_names
+from sixpoint.masks.contours import Contours
 from sixpoint.masks.labels import FractionalLabels, SeveralLabels, object_of
 from sixpoint.volume import Volume
 
@@ -35,12 +36,13 @@ def parse_mask_source(text: str) -> tuple[Path, int | str | None]:
 
 def read_mask(
     source: Path, *, label: int | str | None = None, threshold: float | None = None
-) -> tuple[Bools, Geometry]:
-    """Read the voxels [z, y, x] of one object, and their geometry.
+) -> tuple[Bools, Geometry] | Contours:
+    """Read the voxels [z, y, x] of one object, and their geometry; or its contours, which have no grid of their own.
 
     Args:
-        source: NIfTI, NRRD or MetaImage file; or a DICOM SEG, or a folder with one.
-        label: Number or name of the label, or of the segment of a DICOM SEG; None for the only one.
+        source: NIfTI, NRRD or MetaImage file; or a DICOM SEG or RTSTRUCT, or a folder with one.
+        label: Number or name of the label, of the segment of a DICOM SEG, or of the ROI of an RTSTRUCT; None for the
+            only one.
         threshold: Smallest probability of the object's voxels, above 0 and at most 1, where the file holds
             probabilities.
 
@@ -52,10 +54,17 @@ def read_mask(
         if is_dicom(source):
             # Here, since highdicom takes longer to import than most commands to run.
             from sixpoint.io.dicom.segmentations import find_segmentation, read_segment
+            from sixpoint.io.dicom.structure_sets import find_structure_set, read_contours
 
-            path = find_segmentation(source)
+            path, contours = find_segmentation(source), find_structure_set(source)
+            if path and contours:
+                raise VolumeError(f"{source} holds a DICOM segmentation and an RTSTRUCT; give one file")
             if path:
                 return read_segment(path, source, label, threshold=threshold)
+            if contours and threshold is not None:
+                raise VolumeError(f"{source} holds contours, which have no probabilities; leave the threshold out")
+            if contours:
+                return read_contours(contours, source, label)
         volume = Volume.read(source)
         number = _number_of(label, source) if isinstance(label, str) else label
         inside = object_of(volume.array, number, threshold=threshold)

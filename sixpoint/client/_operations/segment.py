@@ -59,7 +59,7 @@ def segment(
         raise InternalError("the segmentation ended without a summary")
     summary = summaries[-1]
     timings = timings_from_message(summary.timings)
-    return Segmentation(masks, geometry, summary.model, summary.model_version, timings)
+    return Segmentation(masks, geometry, summary.model, summary.model_version, timings, digest)
 
 
 def _read(label: annotation_pb.SegmentLabel) -> LabelledMask:

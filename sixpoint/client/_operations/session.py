@@ -16,8 +16,9 @@ from sixpoint.client._session_state import SessionState
 from sixpoint.client.models import SessionInfo, StepInfo, read_session, read_step
 from sixpoint.errors import InternalError, PromptError
 from sixpoint.geometry import Geometry
-from sixpoint.mask import Mask
+from sixpoint.mask import Mask, cropped
 from sixpoint.masks.labels import check_segment_number
+from sixpoint.masks.objects import LabelledObject
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Lasso, Prompt, Scribble
 from sixpoint.protocol import prompt_to_message
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
@@ -57,6 +58,7 @@ class SessionOperations:
         id: Id of the session on the gateway.
         geometry: Geometry of the session's image.
         volume: The session's image, if the client has it in memory.
+        image_digest: Digest of the session's image.
         state: State of the session as far as the client knows it.
     """
 
@@ -65,6 +67,7 @@ class SessionOperations:
         self.id: str = opened.info.id
         self.geometry: Geometry = opened.geometry
         self.volume: Volume | None = opened.volume
+        self.image_digest: str = opened.info.image_digest
         self.state: SessionState = SessionState(opened.info, opened.geometry)
 
     def annotate(self, prompts: Sequence[Prompt], segment: int) -> Operation[Mask]:
@@ -125,7 +128,27 @@ class SessionOperations:
             last = yield from self.mask(number)
             labels[last.array != 0] = number
         names = {number: segment.name for number, segment in self.state.segments.items() if segment.name}
-        return Mask(labels, self.geometry, last.model, last.model_version, self.state.revision, names=names)
+        return Mask(
+            labels,
+            self.geometry,
+            last.model,
+            last.model_version,
+            self.state.revision,
+            names=names,
+            image_digest=self.image_digest,
+        )
+
+    def objects(self) -> Operation[list[LabelledObject]]:
+        """Return all segments as objects of their own, which may overlap."""
+        yield from self.refresh()
+        result = []
+        for number in sorted(self.state.segments):
+            mask = yield from self.mask(number)
+            voxels, lower = cropped(mask.array.view(np.bool_))
+            name = self.state.segments[number].name
+            # A view would hold the whole array.
+            result.append(LabelledObject(number, name, voxels.copy(), lower, mask.model, mask.model_version))
+        return result
 
     def steps(self, segment: int | None) -> Operation[list[StepInfo]]:
         """List the steps of a segment, or of all."""

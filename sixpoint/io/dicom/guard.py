@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sixpoint.errors import VolumeError
+from sixpoint.errors import SixpointError, VolumeError
 
 __all__ = ["reading"]
 
-_LOGGERS = ("pydicom", "highdicom")
+_PACKAGES = ("pydicom", "highdicom")
 
 
 @contextmanager
@@ -24,9 +24,11 @@ def reading(complaint: str) -> Iterator[None]:
         complaint: Message of the error, which begins with the path that the user typed.
 
     Raises:
-        VolumeError: When the block raises an exception; one of this type passes through.
+        VolumeError: When the block raises an exception; those of sixpoint pass through.
     """
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    # Each by itself: what a module's own logger lets pass does not ask that of its package.
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _PACKAGES]
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:
@@ -34,7 +36,7 @@ def reading(complaint: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (VolumeError, MemoryError):
+    except (SixpointError, MemoryError):
         raise
     except Exception as error:
         raise VolumeError(complaint) from error

@@ -15,7 +15,7 @@ from sixpoint.errors import VolumeError
 from sixpoint.io.dicom.frames import whole
 from sixpoint.io.dicom.guard import reading
 
-__all__ = ["DicomFile", "Series", "find_series", "read_header"]
+__all__ = ["DicomFile", "Series", "find_series", "is_dicom_file", "read_header"]
 
 _PREAMBLE = b"DICM"
 _PREAMBLE_END = 132
@@ -107,6 +107,11 @@ class Series:
         """Whether it holds DICOM SEG objects."""
         return any(file.is_segmentation for file in self.files)
 
+    @property
+    def uid(self) -> str:
+        """SeriesInstanceUID; empty where the files have none."""
+        return str(self.files[0].header.get("SeriesInstanceUID") or "")
+
     def describe(self) -> str:
         """Modality, series number and size, in words; free of names, dates and UIDs."""
         header = self.files[0].header
@@ -116,6 +121,23 @@ class Series:
         return (
             f"{header.get('Modality') or 'modality unknown'}, {f'series number {number}, ' if number else ''}{slices}"
         )
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Whether a file begins as DICOM files do.
+
+    Raises:
+        OSError: When it cannot be opened.
+    """
+    return _look(path)[1]
+
+
+def _look(path: Path) -> tuple[bool, bool]:
+    """Whether a file has DICOM's preamble; and whether it begins as DICOM files do, with a preamble or without."""
+    with path.open("rb") as file:
+        head = file.read(_PREAMBLE_END)
+    sure = head[-len(_PREAMBLE) :] == _PREAMBLE
+    return sure, sure or head[:2] in _FIRST_GROUPS
 
 
 def read_header(path: Path, source: Path) -> DicomFile | None:
@@ -128,10 +150,8 @@ def read_header(path: Path, source: Path) -> DicomFile | None:
     Raises:
         VolumeError: When a DICOM file is damaged.
     """
-    with path.open("rb") as file:
-        head = file.read(_PREAMBLE_END)
-    sure = head[-len(_PREAMBLE) :] == _PREAMBLE
-    if not sure and head[:2] not in _FIRST_GROUPS:
+    sure, possible = _look(path)
+    if not possible:
         return None
     try:
         with reading(f"{source}: a DICOM file is damaged; copy it anew from its source"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sixpoint._typing import Array, Vector
@@ -15,7 +15,20 @@ from sixpoint.io.dicom.pixels import read_voxels
 from sixpoint.io.dicom.stack import stack_frames
 from sixpoint.io.notes import NO_PLACE
 
-__all__ = ["DicomImage", "read_dicom"]
+__all__ = ["DicomImage", "DicomOrigin", "read_dicom"]
+
+
+@dataclass(frozen=True)
+class DicomOrigin:
+    """The DICOM files that an image was read from, to which a mask of it refers when it is saved as DICOM.
+
+    Attributes:
+        path: Folder or file.
+        series_uid: UID of the series; empty where the files have none.
+    """
+
+    path: Path
+    series_uid: str = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +71,7 @@ def read_dicom(source: Path, *, spacing: Vector | None = None, series: int | Non
     if len(inverted) > 1:
         notes += (f"{source}: some slices are MONOCHROME1, others MONOCHROME2; pictures show all as MONOCHROME2",)
     voxels = read_voxels(ordered, source)
+    geometry = replace(geometry, dicom=DicomOrigin(source.absolute(), chosen.uid))
     return DicomImage(voxels, geometry, notes, inverted_display=inverted == {True}, modality=_modality(chosen))
 
 
@@ -74,7 +88,7 @@ def _choose(all_series: list[Series], source: Path, number: int | None) -> Serie
             raise VolumeError(f"{source} holds a DICOM segmentation, not an image; give it as --mask")
         raise VolumeError(
             f"{source} holds no DICOM image: expected a series of slices or a file of many frames; contours "
-            "(RTSTRUCT) and reports are not read"
+            "(RTSTRUCT) are read as --mask, and reports are not"
         )
     if number is not None and not 1 <= number <= len(images):
         raise VolumeError(f"{source} has no series {number}; it holds {_listed(images)}")
