@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,6 +14,7 @@ from sixpoint.errors import InvalidArgument, VolumeError
 from sixpoint.errors.shortening import quoted
 from sixpoint.geometry import Geometry
 from sixpoint.io import is_dicom
+from sixpoint.io.dicomweb import is_dicomweb
 from sixpoint.io.label_names import label_extents
 from sixpoint.io.output_files import check_not_inputs
 from sixpoint.masks.labels import whole_labels
@@ -46,14 +48,14 @@ class DicomTarget:
     Attributes:
         path: File to write.
         kind: Kind of the file.
-        source: Folder or file with the DICOM image that the masks belong to.
+        source: Folder or file with the DICOM image that the masks belong to, or its address on a DICOMweb server.
         series_uid: UID of the image's series in that folder; None to find the series by its voxels.
         creator: Name of the person who made the masks; empty to say nobody.
     """
 
     path: Path
     kind: DicomKind
-    source: Path
+    source: Path | str
     series_uid: str | None
     creator: str
 
@@ -77,7 +79,8 @@ def dicom_target(
         path: File to write.
         geometry: Geometry of the image, which knows the DICOM files that it was read from; None if it is not read yet.
         kind: A :data:`DicomKind`; None for a BINARY segmentation.
-        source: Folder or file with the DICOM image; None for that which the geometry was read from.
+        source: Folder or file with the DICOM image, or its address on a DICOMweb server; None for that which the
+            geometry was read from.
         creator: Name of the person who made the masks; empty to say nobody.
 
     Raises:
@@ -100,7 +103,10 @@ def dicom_target(
             f"cannot write {target}: a DICOM mask belongs to a DICOM image, and this image was not read from one; name "
             "the folder of its DICOM files (--source FOLDER, source=FOLDER), or write .nii.gz, .nrrd or .mha"
         )
-    folder = Path(source) if source is not None else origin.path if origin else Path()
+    folder = source if source is not None else (origin.address or origin.path) if origin else ""
+    if is_dicomweb(folder):
+        return DicomTarget(target, kind or "seg", os.fspath(folder), None, creator)  # type: ignore[arg-type]  # see above
+    folder = Path(folder)
     if not is_dicom(folder):
         raise InvalidArgument(
             f"cannot write {target}: the source {folder} is no DICOM file or folder; name the DICOM files of the image "
@@ -123,7 +129,9 @@ def check_source(target: DicomTarget, geometry: Geometry) -> None:
     """
     from sixpoint.io.dicom.output import find_source
 
-    find_source(target.source, geometry, None, series_uid=target.series_uid)
+    # Of a server, all slices would have to be sent once more.
+    if isinstance(target.source, Path):
+        find_source(target.source, geometry, None, series_uid=target.series_uid)
 
 
 def save_dicom(objects: Iterable[LabelledObject], geometry: Geometry, target: DicomTarget, *, digest: str) -> None:
@@ -145,18 +153,31 @@ def save_dicom(objects: Iterable[LabelledObject], geometry: Geometry, target: Di
     given = [item for item in objects if item.voxels.any()]
     if not given:
         raise InvalidArgument(f"cannot write {target.path}: no object has a voxel, so there is nothing to write")
-    image = find_source(
-        target.source,
-        geometry,
-        lambda grid, voxels: not digest or image_digest(grid, voxels) == digest,
-        series_uid=target.series_uid,
-    )
+    with _files(target.source) as folder:
+        image = find_source(
+            folder,
+            geometry,
+            lambda grid, voxels: not digest or image_digest(grid, voxels) == digest,
+            series_uid=target.series_uid,
+        )
     try:
         write_objects(given, image, target.path, kind=target.kind, creator=target.creator)
     except VolumeError:
         raise
     except InvalidArgument as error:
         raise InvalidArgument(f"cannot write {target.path}: {error.message}") from error
+
+
+@contextmanager
+def _files(source: Path | str) -> Iterator[Path]:
+    """The folder or file of a source; of a series on a server, while the block runs."""
+    if isinstance(source, Path):
+        yield source
+        return
+    from sixpoint.io.dicomweb.reading import downloaded
+
+    with downloaded(source) as folder:
+        yield folder
 
 
 def label_objects(

@@ -28,8 +28,9 @@ from sixpoint.cli.common import (
     upload_bar,
     waiting_hint,
 )
-from sixpoint.cli.dicom_options import CreatorOption, DicomOption, DicomOptions, SourceOption
 from sixpoint.cli.image_warnings import image_warnings
+from sixpoint.cli.options.dicom import CreatorOption, DicomOption, DicomOptions, SourceOption
+from sixpoint.cli.options.session_ids import resume_command
 from sixpoint.cli.prompts import (
     BoxOption,
     ClicksOption,
@@ -46,7 +47,6 @@ from sixpoint.cli.prompts import (
     place_masks,
     read_prompts,
 )
-from sixpoint.cli.session_ids import resume_command
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import InvalidArgument

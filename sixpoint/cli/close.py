@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sixpoint.cli.common import CLI_RETRY, JsonOption, ServerOption, app, print_json
-from sixpoint.cli.session_ids import SessionCommand
+from sixpoint.cli.options.session_ids import SessionCommand
 from sixpoint.client import Client
 from sixpoint.errors import NotFound
 from sixpoint.protocol import DEFAULT_SERVER

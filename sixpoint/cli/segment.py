@@ -35,8 +35,8 @@ from sixpoint.cli.common import (
     read_image,
     upload_bar,
 )
-from sixpoint.cli.dicom_options import CreatorOption, DicomOption, DicomOptions, SourceOption
 from sixpoint.cli.image_warnings import image_warnings
+from sixpoint.cli.options.dicom import CreatorOption, DicomOption, DicomOptions, SourceOption
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Timeout
 from sixpoint.preview import render_preview, save_preview

@@ -30,8 +30,9 @@ from sixpoint.cli.common import (
     read_image,
     waiting_hint,
 )
-from sixpoint.cli.dicom_options import CreatorOption, DicomOption, DicomOptions, SourceOption
 from sixpoint.cli.image_warnings import notes_without_image
+from sixpoint.cli.options.dicom import CreatorOption, DicomOption, DicomOptions, SourceOption
+from sixpoint.cli.options.session_ids import SessionCommand
 from sixpoint.cli.prompts import (
     BoxOption,
     ClicksOption,
@@ -49,7 +50,6 @@ from sixpoint.cli.prompts import (
     read_prompts,
 )
 from sixpoint.cli.session_facts import describe, duration, session_facts, step_facts
-from sixpoint.cli.session_ids import SessionCommand
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import NothingToRedo, NothingToUndo

@@ -15,7 +15,7 @@ from sixpoint.mask import Mask, PackedMask, pack, unpack, voxels_of
 from sixpoint.masks.contours import Contours
 from sixpoint.masks.labels import object_of
 from sixpoint.masks.regridding import grid_offset, map_grid, resample_nearest
-from sixpoint.prompts.mask_files import read_mask
+from sixpoint.prompts.mask_files import read_mask_or_contours
 
 __all__ = ["InitialMask"]
 
@@ -56,7 +56,7 @@ class InitialMask:
             InvalidArgument: The threshold is out of range.
             VolumeError: The file cannot be read, holds no mask, or several objects of which none is chosen.
         """
-        read = read_mask(Path(path), label=label, threshold=threshold)
+        read = read_mask_or_contours(Path(path), label=label, threshold=threshold)
         if isinstance(read, Contours):
             return cls(pack(np.zeros((0, 0, 0), np.bool_), (0, 0, 0)), read)
         inside, geometry = read

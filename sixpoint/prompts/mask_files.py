@@ -14,7 +14,7 @@ from sixpoint.masks.contours import Contours
 from sixpoint.masks.labels import FractionalLabels, SeveralLabels, object_of
 from sixpoint.volume import Volume
 
-__all__ = ["parse_mask_source", "read_mask"]
+__all__ = ["parse_mask_source", "read_mask", "read_mask_or_contours"]
 
 
 def parse_mask_source(text: str) -> tuple[Path, int | str | None]:
@@ -35,6 +35,29 @@ def parse_mask_source(text: str) -> tuple[Path, int | str | None]:
 
 
 def read_mask(
+    source: Path, *, label: int | str | None = None, threshold: float | None = None
+) -> tuple[Bools, Geometry]:
+    """Read the voxels [z, y, x] of one object, and their geometry.
+
+    Args:
+        source: NIfTI, NRRD or MetaImage file; or a DICOM SEG, or a folder with one.
+        label: Number or name of the label, or of the segment of a DICOM SEG; None for the only one.
+        threshold: Smallest probability of the object's voxels, above 0 and at most 1, where the file holds
+            probabilities.
+
+    Raises:
+        InvalidArgument: The threshold is out of range.
+        VolumeError: The file cannot be read, holds no voxels, or several objects of which none is chosen.
+    """
+    read = read_mask_or_contours(source, label=label, threshold=threshold)
+    if isinstance(read, Contours):
+        raise VolumeError(
+            f"{source} holds contours, which have no voxels of their own; expected a label map or a DICOM SEG"
+        )
+    return read
+
+
+def read_mask_or_contours(
     source: Path, *, label: int | str | None = None, threshold: float | None = None
 ) -> tuple[Bools, Geometry] | Contours:
     """Read the voxels [z, y, x] of one object, and their geometry; or its contours, which have no grid of their own.

@@ -23,12 +23,14 @@ class DicomOrigin:
     """The DICOM files that an image was read from, to which a mask of it refers when it is saved as DICOM.
 
     Attributes:
-        path: Folder or file.
+        path: Folder or file; no longer there if they came from a server.
         series_uid: UID of the series; empty where the files have none.
+        address: Address of the series on a DICOMweb server, if they came from one.
     """
 
     path: Path
     series_uid: str = field(repr=False)
+    address: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, eq=False)

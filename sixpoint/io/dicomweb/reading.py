@@ -47,7 +47,12 @@ def read_dicomweb(
     """
     with downloaded(source, series=series, progress=progress) as folder:
         image = read_dicom(folder, spacing=spacing)
-    return replace(image, notes=tuple(note.replace(str(folder), _NAME) for note in image.notes))
+    notes = tuple(note.replace(str(folder), _NAME) for note in image.notes)
+    address, origin = DicomwebAddress.parse(source), image.geometry.dicom
+    if origin:
+        again = f"dicomweb:{address.url}#{address.study}/{origin.series_uid}"
+        image = replace(image, geometry=replace(image.geometry, dicom=replace(origin, address=again)))
+    return replace(image, notes=notes)
 
 
 @contextmanager

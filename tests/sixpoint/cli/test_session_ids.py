@@ -11,7 +11,7 @@ import typer.main
 
 from gateway.core.sessions.ids import new_session_id
 from sixpoint.cli import app
-from sixpoint.cli.session_ids import resume_command
+from sixpoint.cli.options.session_ids import resume_command
 
 _GROUP = typer.main.get_command(app)
 

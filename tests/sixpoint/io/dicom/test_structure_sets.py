@@ -16,7 +16,7 @@ from sixpoint.cli.prompts import place_masks, read_prompts
 from sixpoint.errors import PromptError, VolumeError
 from sixpoint.mask import pack, unpack
 from sixpoint.masks.objects import LabelledObject
-from sixpoint.prompts import InitialMask
+from sixpoint.prompts import InitialMask, Scribble
 from sixpoint.volume import Volume
 from tests.sixpoint.geometries import reordered
 from tests.sixpoint.io.dicom.dicom_files import ORIGIN, SPACING, header, write_series
@@ -130,6 +130,12 @@ def test_what_cannot_be_a_mask_is_refused(tmp_path: Path, series: Path) -> None:
         InitialMask.read(path, threshold=0.5)
     with pytest.raises(VolumeError, match=r"contours \(RTSTRUCT\) are read as --mask"):
         Volume.read(path)
+
+
+def test_a_scribble_of_contours_is_refused(tmp_path: Path) -> None:
+    path = write_contours(tmp_path / "rt.dcm", {1: ("a", [square(4, 4, 3, 2.2)])})
+    with pytest.raises(VolumeError, match="holds contours, which have no voxels of their own"):
+        Scribble.read(path)
 
 
 def test_of_two_files_none_is_chosen(tmp_path: Path, series: Path) -> None:

@@ -6,14 +6,19 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("dicomweb_client")
 
 from sixpoint.errors import NotFound, ResourceExhausted, SixpointError, Unauthenticated, Unavailable, VolumeError
 from sixpoint.geometry import Geometry
+from sixpoint.io.dicomweb.connection import connect
 from sixpoint.io.dicomweb.server import DicomwebLimits, DicomwebServer
+from sixpoint.mask import Mask, unpack
+from sixpoint.prompts import InitialMask
 from sixpoint.volume import Volume
 from tests.support.images import noisy_volume
 from tests.support.orthanc import PATIENT, Orthanc, StoredSeries, running_orthanc, store_files, write_ct_series
@@ -137,3 +142,23 @@ def test_a_server_asks_who_calls(
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
         assert Volume.read(guarded.address(place)).geometry.size == OBLIQUE.geometry.size
     assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["seg", "rtstruct"])
+def test_a_mask_of_a_stored_series_is_saved_as_dicom_and_stored_beside_it(
+    orthanc: Orthanc, stored: dict[str, StoredSeries], temporary: Path, tmp_path: Path, kind: Any
+) -> None:
+    volume = Volume.read(orthanc.address(stored["JPEG 2000"]))
+    mask = Mask((volume.array > 0).astype(np.uint8), volume.geometry, image_digest=volume.digest)
+    mask.save(tmp_path / "mask.dcm", dicom=kind)
+    saved = InitialMask.read(tmp_path / "mask.dcm").on_grid(volume.geometry)
+    assert np.array_equal(unpack(saved.packed, volume.geometry.size), mask.array)
+    with connect(orthanc.url) as server:
+        server.store(tmp_path / "mask.dcm")
+        modality = "SEG" if kind == "seg" else "RTSTRUCT"
+        assert f"{modality}, " in " ".join(entry.describe() for entry in server.series(stored["JPEG 2000"].study))
+    mask.save(tmp_path / "again.dcm", source=orthanc.address(stored["JPEG 2000"]))
+    with pytest.raises(VolumeError, match="the DICOMweb series does not hold the image"):
+        Mask(mask.array, volume.geometry, image_digest="0" * 64).save(
+            tmp_path / "other.dcm", source=orthanc.address(stored["JPEG 2000"])
+        )

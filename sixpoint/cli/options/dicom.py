@@ -11,6 +11,7 @@ import typer
 from sixpoint.dicom_files import DicomKind, check_source, dicom_target, is_dicom_name
 from sixpoint.geometry import Geometry
 from sixpoint.io import is_dicom
+from sixpoint.io.dicomweb import is_dicomweb
 
 __all__ = ["CreatorOption", "DicomOption", "DicomOptions", "SourceOption"]
 
@@ -28,7 +29,7 @@ SourceOption = Annotated[
     Path | None,
     typer.Option(
         "--source",
-        help="DICOM folder or file of the image, to which a .dcm file refers.",
+        help="DICOM folder or file of the image, to which a .dcm file refers; or dicomweb:URL#STUDY/SERIES.",
         show_default="the image, if it is DICOM",
     ),
 ]
@@ -67,7 +68,7 @@ class DicomOptions:
                 raise typer.BadParameter("--dicom, --source and --creator need --output")
             return
         source = self.source
-        if source is None and image and is_dicom_name(output) and is_dicom(image):
+        if source is None and image and is_dicom_name(output) and (is_dicomweb(image) or is_dicom(image)):
             source = image
         target = dicom_target(output, geometry, kind=self.kind or None, source=source, creator=self.creator)
         if target and geometry:
