@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 from sixpoint import errors
 from sixpoint.client import (
+    AnnotationInfo,
     Answered,
     AsyncClient,
     AsyncSession,
     Client,
+    DatasetImage,
+    DatasetInfo,
+    DatasetLabel,
     Failed,
     ModelInfo,
     Phase,
@@ -44,12 +48,16 @@ from sixpoint.segmentation import Segmentation
 from sixpoint.volume import ImageWarning, Volume
 
 __all__ = [
+    "AnnotationInfo",
     "Answered",
     "AsyncClient",
     "AsyncSession",
     "Box",
     "Click",
     "Client",
+    "DatasetImage",
+    "DatasetInfo",
+    "DatasetLabel",
     "ExtremePoints",
     "Failed",
     "Frame",

@@ -46,8 +46,8 @@ _log = logging.getLogger(__name__)
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Handler = Callable[[Any, _Context], Awaitable[Any]]
 _MAX_PAUSING = 1000
-# A stream of parts, but no segmentation.
-_IN_PARTS = frozenset({"/sixpoint.v1.DatasetService/GetAnnotation"})
+# Streams of parts, but no segmentations.
+_DOWNLOAD, _IN_PARTS = "/sixpoint.v1.ImageService/DownloadImage", "/sixpoint.v1.DatasetService/GetAnnotation"
 # They have places of their own.
 _ADMITTED = "/sixpoint.v1.AnnotationService/"
 # They wait for calls on their session, which may take seconds, or for masks.
@@ -68,7 +68,7 @@ class CallDeadlines:
 
     Attributes:
         call: Of each action of a bidirectional stream, and of all other calls.
-        upload: Of a client stream.
+        upload: Of a client stream, and of an image that is returned.
         segmentation: Of a segmentation.
         stream: Of a bidirectional stream.
     """
@@ -140,9 +140,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
         if handler.unary_stream:
-            handle, long = _metadata_first(handler.unary_stream), method not in _IN_PARTS
-            deadline = self._deadlines.segmentation if long else self._deadlines.call
-            activity = Activity.SEGMENTATION if long else Activity.CALL
+            handle = _metadata_first(handler.unary_stream)
+            others = {_DOWNLOAD: self._deadlines.upload, _IN_PARTS: self._deadlines.call}
+            deadline = others.get(method, self._deadlines.segmentation)
+            activity = Activity.CALL if method in others else Activity.SEGMENTATION
             wrapped = self._wrap(handle, method, deadline, decode, activity)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:

@@ -11,7 +11,12 @@ __all__ = ["PUBLIC_SERVICES", "ROLES", "role_for"]
 
 _BY_SERVICE: Mapping[str, Mapping[str, Role]] = {
     "ModelService": {"ListModels": Role.VIEWER, "GetModel": Role.VIEWER},
-    "ImageService": {"GetImage": Role.VIEWER, "GetUpload": Role.ANNOTATOR, "UploadImage": Role.ANNOTATOR},
+    "ImageService": {
+        "GetImage": Role.VIEWER,
+        "GetUpload": Role.ANNOTATOR,
+        "UploadImage": Role.ANNOTATOR,
+        "DownloadImage": Role.VIEWER,
+    },
     "SessionService": {
         "CreateSession": Role.ANNOTATOR,
         "GetSession": Role.VIEWER,

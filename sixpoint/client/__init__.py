@@ -9,17 +9,25 @@ from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client.async_session import AsyncSession
 from sixpoint.client.asyncio import AsyncClient
 from sixpoint.client.blocking import Client
+from sixpoint.client.dataset_models import AnnotationInfo, DatasetImage, DatasetInfo, DatasetLabel
+from sixpoint.client.datasets import AsyncDatasets, Datasets
 from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
 from sixpoint.client.interaction import AsyncInteraction, Interaction
 from sixpoint.client.models import ModelInfo, SegmentInfo, SessionInfo, StepInfo
 from sixpoint.client.session import Session
 
 __all__ = [
+    "AnnotationInfo",
     "Answered",
     "AsyncClient",
+    "AsyncDatasets",
     "AsyncInteraction",
     "AsyncSession",
     "Client",
+    "DatasetImage",
+    "DatasetInfo",
+    "DatasetLabel",
+    "Datasets",
     "Event",
     "Failed",
     "Interaction",

@@ -19,6 +19,7 @@ from sixpoint.client._transport.channel import Stubs, open_async_channel
 from sixpoint.client._transport.driver import AsyncDriver
 from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client.async_session import AsyncSession
+from sixpoint.client.datasets import AsyncDatasets
 from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.client.tokens import GivenToken, TokenCallback
 from sixpoint.geometry import Geometry
@@ -43,6 +44,9 @@ class AsyncClient(BaseClient):
         token_file: File with a token, in place of ``token``; it is read again when it changes.
         channel: gRPC channel to use instead of one made for ``target``. Only a token that is given here is sent over
             it: whether others can read it there is up to the channel.
+
+    Attributes:
+        datasets: Datasets, and what people saved in them.
 
     Raises:
         InvalidArgument: The address is none; the owner's name is too long or has control characters; a file for
@@ -77,6 +81,7 @@ class AsyncClient(BaseClient):
         stubs = Stubs(self.channel)
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
         self._driver = AsyncDriver(stubs, target=self.target, retry=retry, metadata=self.metadata, tokens=self._tokens)
+        self.datasets = AsyncDatasets(self._driver, self._operations)
 
     async def __aenter__(self) -> Self:
         return self

@@ -18,6 +18,7 @@ from sixpoint.client._retry import Retry, Timeout
 from sixpoint.client._transport.channel import Stubs, open_channel
 from sixpoint.client._transport.driver import Driver
 from sixpoint.client._transport.tls import TlsFiles
+from sixpoint.client.datasets import Datasets
 from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.client.session import Session
 from sixpoint.client.tokens import GivenToken, TokenCallback
@@ -43,6 +44,9 @@ class Client(BaseClient):
         token_file: File with a token, in place of ``token``; it is read again when it changes.
         channel: gRPC channel to use instead of one made for ``target``. Only a token that is given here is sent over
             it: whether others can read it there is up to the channel.
+
+    Attributes:
+        datasets: Datasets, and what people saved in them.
 
     Raises:
         InvalidArgument: The address is none; the owner's name is too long or has control characters; a file for
@@ -77,6 +81,7 @@ class Client(BaseClient):
         stubs = Stubs(self.channel)
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
         self._driver = Driver(stubs, target=self.target, retry=retry, metadata=self.metadata, tokens=self._tokens)
+        self.datasets = Datasets(self._driver, self._operations)
 
     def __enter__(self) -> Self:
         return self

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sixpoint.v1 import volume_pb2 as sixpoint_dot_v1_dot_volume__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsixpoint/v1/image_service.proto\x12\x0bsixpoint.v1\x1a\x18sixpoint/v1/volume.proto\"\x80\x01\n\x05Image\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\'\n\x08geometry\x18\x02 \x01(\x0b\x32\x15.sixpoint.v1.Geometry\x12*\n\nvoxel_type\x18\x03 \x01(\x0e\x32\x16.sixpoint.v1.VoxelType\x12\x12\n\nbyte_count\x18\x04 \x01(\x03\"c\n\x12UploadImageRequest\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.ImageH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x42\x06\n\x04part\"8\n\x13UploadImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Image\"!\n\x0fGetImageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"5\n\x10GetImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Image\"\"\n\x10GetUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"0\n\x11GetUploadResponse\x12\x1b\n\x13received_byte_count\x18\x01 \x01(\x03\x32\xf7\x01\n\x0cImageService\x12R\n\x0bUploadImage\x12\x1f.sixpoint.v1.UploadImageRequest\x1a .sixpoint.v1.UploadImageResponse(\x01\x12G\n\x08GetImage\x12\x1c.sixpoint.v1.GetImageRequest\x1a\x1d.sixpoint.v1.GetImageResponse\x12J\n\tGetUpload\x12\x1d.sixpoint.v1.GetUploadRequest\x1a\x1e.sixpoint.v1.GetUploadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsixpoint/v1/image_service.proto\x12\x0bsixpoint.v1\x1a\x18sixpoint/v1/volume.proto\"\x80\x01\n\x05Image\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\'\n\x08geometry\x18\x02 \x01(\x0b\x32\x15.sixpoint.v1.Geometry\x12*\n\nvoxel_type\x18\x03 \x01(\x0e\x32\x16.sixpoint.v1.VoxelType\x12\x12\n\nbyte_count\x18\x04 \x01(\x03\"c\n\x12UploadImageRequest\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.ImageH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x42\x06\n\x04part\"8\n\x13UploadImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Image\"!\n\x0fGetImageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"5\n\x10GetImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.Image\"\"\n\x10GetUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"0\n\x11GetUploadResponse\x12\x1b\n\x13received_byte_count\x18\x01 \x01(\x03\"&\n\x14\x44ownloadImageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"V\n\x15\x44ownloadImageResponse\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x12.sixpoint.v1.ImageH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part2\xd1\x02\n\x0cImageService\x12R\n\x0bUploadImage\x12\x1f.sixpoint.v1.UploadImageRequest\x1a .sixpoint.v1.UploadImageResponse(\x01\x12G\n\x08GetImage\x12\x1c.sixpoint.v1.GetImageRequest\x1a\x1d.sixpoint.v1.GetImageResponse\x12J\n\tGetUpload\x12\x1d.sixpoint.v1.GetUploadRequest\x1a\x1e.sixpoint.v1.GetUploadResponse\x12X\n\rDownloadImage\x12!.sixpoint.v1.DownloadImageRequest\x1a\".sixpoint.v1.DownloadImageResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETUPLOADREQUEST']._serialized_end=488
   _globals['_GETUPLOADRESPONSE']._serialized_start=490
   _globals['_GETUPLOADRESPONSE']._serialized_end=538
-  _globals['_IMAGESERVICE']._serialized_start=541
-  _globals['_IMAGESERVICE']._serialized_end=788
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_start=540
+  _globals['_DOWNLOADIMAGEREQUEST']._serialized_end=578
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_start=580
+  _globals['_DOWNLOADIMAGERESPONSE']._serialized_end=666
+  _globals['_IMAGESERVICE']._serialized_start=669
+  _globals['_IMAGESERVICE']._serialized_end=1006
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,11 @@ class ImageServiceStub(object):
                 request_serializer=sixpoint_dot_v1_dot_image__service__pb2.GetUploadRequest.SerializeToString,
                 response_deserializer=sixpoint_dot_v1_dot_image__service__pb2.GetUploadResponse.FromString,
                 _registered_method=True)
+        self.DownloadImage = channel.unary_stream(
+                '/sixpoint.v1.ImageService/DownloadImage',
+                request_serializer=sixpoint_dot_v1_dot_image__service__pb2.DownloadImageRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_image__service__pb2.DownloadImageResponse.FromString,
+                _registered_method=True)
 
 
 class ImageServiceServicer(object):
@@ -79,6 +84,13 @@ class ImageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DownloadImage(self, request, context):
+        """Returns an image: a header, then the voxels in order, in chunks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ImageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +108,11 @@ def add_ImageServiceServicer_to_server(servicer, server):
                     servicer.GetUpload,
                     request_deserializer=sixpoint_dot_v1_dot_image__service__pb2.GetUploadRequest.FromString,
                     response_serializer=sixpoint_dot_v1_dot_image__service__pb2.GetUploadResponse.SerializeToString,
+            ),
+            'DownloadImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadImage,
+                    request_deserializer=sixpoint_dot_v1_dot_image__service__pb2.DownloadImageRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_image__service__pb2.DownloadImageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +197,33 @@ class ImageService(object):
             '/sixpoint.v1.ImageService/GetUpload',
             sixpoint_dot_v1_dot_image__service__pb2.GetUploadRequest.SerializeToString,
             sixpoint_dot_v1_dot_image__service__pb2.GetUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sixpoint.v1.ImageService/DownloadImage',
+            sixpoint_dot_v1_dot_image__service__pb2.DownloadImageRequest.SerializeToString,
+            sixpoint_dot_v1_dot_image__service__pb2.DownloadImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,8 @@ class ImageServiceStub:
     """Describes an uploaded image. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
     GetUpload: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetUploadRequest, _image_service_pb2.GetUploadResponse]
     """Says how many bytes of an image were received: 0 before its upload, all after it."""
+    DownloadImage: _grpc.UnaryStreamMultiCallable[_image_service_pb2.DownloadImageRequest, _image_service_pb2.DownloadImageResponse]
+    """Returns an image: a header, then the voxels in order, in chunks."""
 
 @_typing.type_check_only
 class ImageServiceAsyncStub(ImageServiceStub):
@@ -57,6 +59,8 @@ class ImageServiceAsyncStub(ImageServiceStub):
     """Describes an uploaded image. NOT_FOUND (IMAGE_NOT_FOUND) means that it must be uploaded."""
     GetUpload: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetUploadRequest, _image_service_pb2.GetUploadResponse]  # type: ignore[assignment]
     """Says how many bytes of an image were received: 0 before its upload, all after it."""
+    DownloadImage: _aio.UnaryStreamMultiCallable[_image_service_pb2.DownloadImageRequest, _image_service_pb2.DownloadImageResponse]  # type: ignore[assignment]
+    """Returns an image: a header, then the voxels in order, in chunks."""
 
 class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Uploads and describes images, which are named by their digest."""
@@ -87,5 +91,13 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.GetUploadResponse, _abc.Awaitable[_image_service_pb2.GetUploadResponse]]:
         """Says how many bytes of an image were received: 0 before its upload, all after it."""
+
+    @_abc_1.abstractmethod
+    def DownloadImage(
+        self,
+        request: _image_service_pb2.DownloadImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_image_service_pb2.DownloadImageResponse], _abc.AsyncIterator[_image_service_pb2.DownloadImageResponse]]:
+        """Returns an image: a header, then the voxels in order, in chunks."""
 
 def add_ImageServiceServicer_to_server(servicer: ImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

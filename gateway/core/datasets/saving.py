@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from gateway.core.datasets.repository import DatasetReader, DatasetRepository, D
 from gateway.core.datasets.validation import check_save_state
 from gateway.core.runtime import Admission
 from gateway.core.runtime.fairness import leaves_room
+from gateway.core.runtime.ids import new_id
 from gateway.core.sessions import AnnotationRequest, Engine, Session, Sessions, StepRow
 from gateway.core.sessions.validation import check_revision
 from sixpoint.errors import (
@@ -177,8 +177,8 @@ class AnnotationSaver:
         for segment in segments:
             if not segment.name:
                 raise DatasetError(
-                    f"segment {segment.number} has no name, so it is not known which label it is; name it after one of "
-                    f"the dataset: {label_names(dataset)}",
+                    f"segment {segment.number} has no name, so it is not known which label it is; name it (sixpoint "
+                    f"resume ID --name LABEL, session.rename) after a label of the dataset: {label_names(dataset)}",
                     violations=(Violation("session_id", "a session whose segments have names"),),
                 )
         numbers = label_numbers(dataset, [*(segment.name for segment in segments), *absent])
@@ -206,7 +206,7 @@ class AnnotationSaver:
             raise NothingToSave("there is no mask to save: set prompts first, or name the labels that are absent")
         masks = sorted(masks, key=lambda mask: mask.number)
         row = AnnotationRow(
-            id=secrets.token_hex(16),
+            id=new_id(),
             dataset_id=dataset.id,
             dataset=dataset.name,
             image_digest=digest,

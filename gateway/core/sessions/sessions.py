@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gateway.core.access import NO_AUDIT, Action, AuditEntry, Auditor, Principal, check_may_change
+from gateway.core.runtime.ids import new_id
 from gateway.core.sessions import listing, validation
 from gateway.core.sessions.history import SegmentHistory
-from gateway.core.sessions.ids import new_session_id
 from gateway.core.sessions.listing import Session, SessionPage, StepPage
 from gateway.core.sessions.log_quota import LogQuota, enforce
 from gateway.core.sessions.records import ROW_BYTES, ModelUse, RequestOutcome, SessionRow
@@ -294,7 +294,7 @@ class Sessions:
 
     def _new_row(self, principal: Principal, *, digest: str, model: str) -> SessionRow:
         now, tenant, owner = self._now(), principal.tenant, principal.subject
-        return SessionRow(new_session_id(), tenant, owner, digest, model, 0, now, now, None, expired=False)
+        return SessionRow(new_id(), tenant, owner, digest, model, 0, now, now, None, expired=False)
 
     def _session(self, records: SessionReader, row: SessionRow) -> Session:
         return Session(row, tuple(records.segments(row.id)), row.used + self._idle)

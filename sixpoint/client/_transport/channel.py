@@ -11,6 +11,7 @@ from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client._transport.tracing import Metadata, call_span
 from sixpoint.protocol import Target
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import dataset_service_pb2_grpc as dataset_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
@@ -93,6 +94,7 @@ class Stubs:
         images: Methods of the image service.
         sessions: Methods of the session service.
         annotation: Methods of the annotation service.
+        datasets: Methods of the dataset service.
     """
 
     def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
@@ -100,11 +102,13 @@ class Stubs:
         self.images: image_grpc.ImageServiceStub = image_grpc.ImageServiceStub(channel)
         self.sessions: session_grpc.SessionServiceStub = session_grpc.SessionServiceStub(channel)
         self.annotation: annotation_grpc.AnnotationServiceStub = annotation_grpc.AnnotationServiceStub(channel)
+        self.datasets: dataset_grpc.DatasetServiceStub = dataset_grpc.DatasetServiceStub(channel)
         services = {
             "ModelService": self.models,
             "ImageService": self.images,
             "SessionService": self.sessions,
             "AnnotationService": self.annotation,
+            "DatasetService": self.datasets,
         }
         self._names = {
             id(method): f"sixpoint.v1.{service}/{name}"

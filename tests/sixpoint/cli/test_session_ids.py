@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 import typer.main
 
-from gateway.core.sessions.ids import new_session_id
+from gateway.core.runtime.ids import new_id
 from sixpoint.cli import app
 from sixpoint.cli.options.session_ids import resume_command
 
@@ -48,7 +48,7 @@ def argument(command: str, *sessions: str) -> object:
 @pytest.mark.parametrize("command", sorted(_REST))
 def test_a_new_id_is_taken_as_an_argument(command: str) -> None:
     for number in range(1000):
-        session = new_session_id()
+        session = new_id()
         rest = _REST[command][number % len(_REST[command])]
         assert parsed(command, [session, *rest])["session_id"] == argument(command, session)
         assert parsed(command, [*rest, session])["session_id"] == argument(command, session)
@@ -65,7 +65,7 @@ def test_an_old_id_is_taken_as_an_argument_also_if_it_begins_with_a_hyphen(comma
 
 
 def test_several_ids_are_taken_also_if_they_begin_with_a_hyphen() -> None:
-    ids = [new_session_id() for _ in range(1000)]
+    ids = [new_id() for _ in range(1000)]
     for new, old, other in zip(ids, old_ids(1000), reversed(old_ids(1000)), strict=False):
         for arguments in ([new, old, other], ["-s", "gpu1:50051", old, new, other], [old, other, "--", new]):
             assert sorted(parsed("close", arguments)["session_id"]) == sorted([new, old, other])  # type: ignore[call-overload]
@@ -75,7 +75,7 @@ def test_several_ids_are_taken_also_if_they_begin_with_a_hyphen() -> None:
 def test_the_command_that_continues_a_session_reaches_its_gateway(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("", "gpu1", "other:1"):
         monkeypatch.setenv("SIXPOINT_SERVER", variable)
-        for session in (new_session_id(), *old_ids(20)):
+        for session in (new_id(), *old_ids(20)):
             program, command, *arguments = shlex.split(resume_command(session, server=server))
             assert (program, command) == ("sixpoint", "resume")
             values = parsed("resume", [*arguments, "-o", "FILE"])
@@ -83,7 +83,7 @@ def test_the_command_that_continues_a_session_reaches_its_gateway(server: str, m
 
 
 def test_a_new_id_is_the_same_for_shells_urls_and_file_systems() -> None:
-    ids = {new_session_id() for _ in range(1000)}
+    ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000
     for session in ids:
         assert shlex.split(f"sixpoint resume {session} -o FILE")[2] == session

@@ -1,10 +1,10 @@
-"""Ids of sessions."""
+"""Ids of sessions and annotations."""
 
 from __future__ import annotations
 
 import secrets
 
-__all__ = ["new_session_id"]
+__all__ = ["new_id"]
 
 # Lower-case letters and digits without the look-alikes i, l, o, 0 and 1: shells, option parsers, URLs and file systems
 # that ignore case take them as they are, and people read them aloud and type them.
@@ -14,8 +14,8 @@ _ALPHABET = _LETTERS + "23456789"
 _LENGTH = 26
 
 
-def new_session_id() -> str:
-    """Return a new session id. Whoever knows the id may use the session, so it cannot be guessed.
+def new_id() -> str:
+    """Return a new id. Whoever knows the id of a session may use it, so it cannot be guessed.
 
     The id begins with a letter, so that no command line takes it for an option or a number. Gateways before 0.2 gave
     ids of 22 characters in base64url, which may begin with ``-``; they stay valid.

@@ -1,0 +1,85 @@
+"""Export a dataset as a folder, and check such a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as ProgressBar
+
+from sixpoint.cli.common import CLI_RETRY, JsonOption, ServerOption, print_json
+from sixpoint.cli.dataset.group import NameArgument, dataset
+from sixpoint.client import Client
+from sixpoint.datasets import Layout, export_dataset, verify_manifest
+from sixpoint.errors import DatasetError
+from sixpoint.protocol import DEFAULT_SERVER
+
+__all__ = ["export", "verify"]
+
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of the export.", metavar="FOLDER")]
+
+
+@dataset.command(epilog="Example: sixpoint dataset export abdomen Dataset012_Abdomen --modality CT")
+def export(
+    name: NameArgument,
+    folder: FolderArgument,
+    modality: Annotated[
+        str, typer.Option(help="Modality of the images, such as CT or MRI: trainers normalise by it.")
+    ] = "",
+    layout: Annotated[
+        Layout, typer.Option(help="nnU-Net v2's layout, or that of the Decathlon (MSD).")
+    ] = Layout.NNUNET,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", "-l", help="Only these labels; may be repeated.")
+    ] = None,
+    state: Annotated[str, typer.Option(help="State of the annotations to export.")] = "accepted",
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the images of a dataset, and the latest accepted annotation of each, as a folder for trainers.
+
+    `trainer train` and `trainer evaluate` read it. manifest.json says from which annotations it came.
+    """
+    if not modality:
+        raise typer.BadParameter("--modality is needed, such as CT or MRI: trainers normalise by it")
+    with Client(server, retry=CLI_RETRY) as client, _case_bar("exporting", quiet=as_json) as progress:
+        result = export_dataset(
+            client, name, folder, modality=modality, layout=layout, labels=label or (), state=state, progress=progress
+        )
+    counts = {split: sum(case.split == split for case in result.cases) for split in ("training", "validation", "test")}
+    if as_json:
+        print_json({"folder": str(folder), "cases": counts, "left_out": result.left_out})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    listed = ", ".join(f"{count} for {split}" for split, count in counts.items() if count)
+    console.print(escape(f"wrote {listed} to {folder}"))
+    for case, reason in result.left_out.items():
+        console.print(escape(f"left out {case}: {reason}"))
+
+
+@dataset.command(epilog="Example: sixpoint dataset verify Dataset012_Abdomen")
+def verify(folder: FolderArgument, as_json: JsonOption = False) -> None:
+    """Check that the files of an export are as they were written."""
+    with _case_bar("checking", quiet=as_json) as progress:
+        differences = verify_manifest(folder, progress=progress)
+    if as_json:
+        print_json({"folder": str(folder), "differences": differences})
+    if differences:
+        raise DatasetError(f"{folder} differs from its manifest: {'; '.join(differences)}")
+    if not as_json:
+        Console(highlight=False).print("all files are as they were exported")
+
+
+@contextmanager
+def _case_bar(text: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    console = Console(stderr=True)
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn())
+    with ProgressBar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,226 @@
+"""Datasets on the gateway, for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sixpoint._typing import Array
+from sixpoint.client._operations.client import ClientOperations
+from sixpoint.client._operations.datasets import DatasetOperations
+from sixpoint.client._operations.images import ImageSource, load
+from sixpoint.client._operations.upload import ProgressCallback
+from sixpoint.client._transport.driver import AsyncDriver
+from sixpoint.client.dataset_models import AnnotationInfo, DatasetImage, DatasetInfo, DatasetLabel
+from sixpoint.geometry import Geometry
+from sixpoint.segmentation import Segmentation
+from sixpoint.volume import Volume
+
+__all__ = ["AsyncDatasets"]
+
+
+class AsyncDatasets:
+    """Datasets: images with labels, and the annotations that people saved. ``client.datasets`` is one.
+
+    Args:
+        driver: Makes the calls.
+        operations: The operations of the client.
+    """
+
+    def __init__(self, driver: AsyncDriver, operations: ClientOperations) -> None:
+        self._driver = driver
+        self._operations = DatasetOperations(operations)
+
+    async def create(
+        self,
+        name: str,
+        *,
+        labels: Sequence[str | DatasetLabel] = (),
+        validation_share: float = 0.0,
+        test_share: float = 0.0,
+    ) -> DatasetInfo:
+        """Make a dataset.
+
+        Args:
+            name: Name, unique on the gateway.
+            labels: Labels, or names of labels, which then get the numbers 1, 2, ...
+            validation_share: Share of the patients that are held out for validation, 0 to 1.
+            test_share: Share of the patients that are held out for the final test, 0 to 1.
+
+        Raises:
+            DatasetExists: There is one of this name.
+            DatasetError: The name, a label or the shares cannot be used.
+        """
+        return await self._driver.run(
+            self._operations.create(name, labels=labels, validation_share=validation_share, test_share=test_share)
+        )
+
+    async def get(self, name: str) -> DatasetInfo:
+        """Describe a dataset.
+
+        Raises:
+            DatasetNotFound: There is none of this name.
+        """
+        return await self._driver.run(self._operations.get(name))
+
+    async def all(self) -> list[DatasetInfo]:
+        """List all datasets by name."""
+        return await self._driver.run(self._operations.all())
+
+    async def add_labels(self, name: str, labels: Sequence[str | DatasetLabel]) -> DatasetInfo:
+        """Add labels to a dataset; those that it has stay as they are.
+
+        Raises:
+            DatasetNotFound: There is no such dataset.
+            DatasetError: A label cannot be used, or its name or number is another one's.
+        """
+        return await self._driver.run(self._operations.add_labels(name, labels))
+
+    async def add_image(
+        self,
+        name: str,
+        image: ImageSource,
+        *,
+        case_name: str = "",
+        patient: str = "",
+        spacing: Sequence[float] | None = None,
+        geometry: Geometry | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> DatasetImage:
+        """Upload an image unless the gateway has it, and add it to a dataset.
+
+        Args:
+            name: Name of the dataset.
+            image: File, folder with one DICOM series, Volume, image of SimpleITK or nibabel, or array [z, y, x].
+            case_name: Name of the case, which is not a patient's; by default the beginning of the image's digest.
+            patient: What all images of the patient share, such as a number: they get one split. Only a keyed hash of it
+                is stored. By default the name of the case.
+            spacing: Spacing (x, y, z) in mm of an array, or of a file whose header lacks it.
+            geometry: Geometry of an array.
+            progress: Called with the bytes sent so far and the bytes in all, in a thread of gRPC's.
+
+        Raises:
+            DatasetNotFound: There is no such dataset.
+            DatasetError: The name of the case cannot be used, or is another image's.
+            VolumeError: The image is not a usable volume.
+        """
+        return await self._driver.run(
+            self._operations.add_image(
+                name,
+                load(image, spacing=spacing, geometry=geometry),
+                case_name=case_name,
+                patient=patient,
+                progress=progress,
+            )
+        )
+
+    async def images(self, name: str, *, split: str = "") -> list[DatasetImage]:
+        """List the images of a dataset by the name of their case.
+
+        Args:
+            name: Name of the dataset.
+            split: Only those for "training", "validation" or "test".
+
+        Raises:
+            DatasetNotFound: There is no such dataset.
+        """
+        return await self._driver.run(self._operations.images(name, split=split))
+
+    async def save(
+        self,
+        name: str,
+        session_id: str,
+        *,
+        absent: Sequence[str] = (),
+        state: str = "submitted",
+        revision: int | None = None,
+    ) -> AnnotationInfo:
+        """Save the segments of a session as an annotation: each is the label of its name.
+
+        Saving again what the last annotation says returns that one.
+
+        Args:
+            name: Name of the dataset, which has the session's image.
+            session_id: Id of the session.
+            absent: Names of labels that the image has no voxel of.
+            state: "submitted", or "draft".
+            revision: Revision of the session that is meant; None for any.
+
+        Raises:
+            DatasetNotFound: There is no such dataset.
+            DatasetError: The dataset lacks the image or a label, or a segment has no name.
+            NothingToSave: No segment has a mask, and no label is absent.
+            StaleRevision: The session is at another revision.
+        """
+        return await self._driver.run(
+            self._operations.save(name, session_id, absent=absent, state=state, revision=revision)
+        )
+
+    async def add_masks(
+        self, name: str, digest: str, masks: Mapping[str, Array], *, state: str = "submitted"
+    ) -> AnnotationInfo:
+        """Save masks that were made elsewhere as an annotation.
+
+        Args:
+            name: Name of the dataset.
+            digest: SHA-256 of an image of the dataset.
+            masks: Mask of each label, 0 and 1, [z, y, x] on the image's grid, by the name of the label. One without
+                voxels says that the image has none of it.
+            state: "submitted", or "draft".
+
+        Raises:
+            DatasetNotFound: There is no such dataset.
+            DatasetError: The dataset lacks the image or a label, or a mask does not fit the image.
+        """
+        return await self._driver.run(self._operations.add_masks(name, digest, masks, state=state))
+
+    async def annotations(self, name: str, *, digest: str = "", state: str = "") -> list[AnnotationInfo]:
+        """List annotations of a dataset, the latest first.
+
+        Args:
+            name: Name of the dataset.
+            digest: Only those of this image.
+            state: Only those in this state: "draft", "submitted", "accepted" or "rejected".
+
+        Raises:
+            DatasetNotFound: There is no such dataset.
+        """
+        return await self._driver.run(self._operations.annotations(name, digest=digest, state=state))
+
+    async def annotation(self, annotation_id: str) -> AnnotationInfo:
+        """Describe an annotation.
+
+        Raises:
+            AnnotationNotFound: There is none of this id.
+        """
+        return await self._driver.run(self._operations.annotation(annotation_id))
+
+    async def masks(self, annotation_id: str) -> Segmentation:
+        """Read the masks of an annotation.
+
+        Raises:
+            AnnotationNotFound: There is none of this id.
+        """
+        return await self._driver.run(self._operations.masks(annotation_id))
+
+    async def review(self, annotation_id: str, state: str, *, reason: str = "") -> AnnotationInfo:
+        """Accept or reject an annotation, or take that back.
+
+        Args:
+            annotation_id: Id of the annotation.
+            state: "accepted", "rejected", or "submitted" to take it back.
+            reason: Reason, which a rejection needs.
+
+        Raises:
+            AnnotationNotFound: There is none of this id.
+            InvalidArgument: The state is none of a review, or a rejection has no reason.
+        """
+        return await self._driver.run(self._operations.review(annotation_id, state, reason=reason))
+
+    async def download(self, digest: str) -> Volume:
+        """Read an image that the gateway has; its SHA-256 is checked.
+
+        Raises:
+            ImageNotFound: There is no such image.
+            ChecksumMismatch: It arrived damaged.
+        """
+        return await self._driver.run(self._operations.download(digest))

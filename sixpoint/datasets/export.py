@@ -1,0 +1,208 @@
+"""Export a gateway's dataset as a folder that trainers read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sixpoint._typing import Array
+from sixpoint.client import AnnotationInfo, Client, DatasetImage, DatasetInfo
+from sixpoint.datasets.layouts import Layout, dataset_json, image_path, label_path, splits_json
+from sixpoint.datasets.manifest import Manifest, ManifestCase, file_sha256, json_bytes, write_manifest
+from sixpoint.errors import DatasetError
+from sixpoint.errors.shortening import quoted
+from sixpoint.io.atomic_files import write_file
+from sixpoint.label_files import write_labels
+from sixpoint.segmentation import Segmentation
+from sixpoint.volume import write_image
+
+__all__ = ["ExportResult", "ExportedCase", "export_dataset"]
+
+_SPLITS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class ExportedCase:
+    """A case of an export.
+
+    Attributes:
+        case_name: Name of the case.
+        split: "training", "validation" or "test".
+        annotation: Annotation whose masks were written.
+    """
+
+    case_name: str
+    split: str
+    annotation: AnnotationInfo
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An export.
+
+    Attributes:
+        folder: Folder that was written.
+        cases: Cases that were written, by name.
+        left_out: Why a case was left out, by its name.
+    """
+
+    folder: Path
+    cases: tuple[ExportedCase, ...]
+    left_out: dict[str, str]
+
+
+def export_dataset(
+    client: Client,
+    name: str,
+    folder: Path,
+    *,
+    modality: str,
+    layout: Layout = Layout.NNUNET,
+    labels: Sequence[str] = (),
+    state: str = "accepted",
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> ExportResult:
+    """Write the images of a dataset, and the latest annotation of each, to a folder.
+
+    A case is left out, and said so, if it has no annotation in this state, if the annotation does not say of each label
+    where it is or that it is absent, or if labels overlap, which a label map cannot hold.
+
+    Args:
+        client: Client of the gateway.
+        name: Name of the dataset.
+        folder: Folder to write; it must not be there, or be empty.
+        modality: Modality of the images, such as "CT"; it is not known from the dataset, and nnU-Net normalises by it.
+        layout: Layout of the folder.
+        labels: Names of the labels to write, which get the numbers 1, 2, ...; empty for all of the dataset.
+        state: State of the annotations.
+        progress: Called with the number of cases so far and in all.
+
+    Raises:
+        DatasetNotFound: There is no such dataset.
+        DatasetError: The folder is not empty, a label is not the dataset's, or no case can be written.
+    """
+    if not modality.strip():
+        raise DatasetError(
+            "the modality of the images is not known; say it, such as CT or MRI: trainers normalise by it"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetError(f"{folder} is not empty; export to a new folder")
+    dataset = client.datasets.get(name)
+    numbers = _numbers(dataset, labels)
+    latest: dict[str, AnnotationInfo] = {}
+    for each in client.datasets.annotations(name, state=state):
+        latest.setdefault(each.image_digest, each)
+    images = client.datasets.images(name)
+    written: list[tuple[ExportedCase, ManifestCase]] = []
+    left_out: dict[str, str] = {}
+    for number, image in enumerate(images, 1):
+        if (annotation := latest.get(image.digest)) is None:
+            left_out[image.case_name] = f"it has no annotation that is {state}"
+        elif reason := _missing(annotation, numbers):
+            left_out[image.case_name] = reason
+        else:
+            masks = client.datasets.masks(annotation.id)
+            if reason := _overlap(masks, numbers):
+                left_out[image.case_name] = reason
+            else:
+                written.append(_write(client, image, annotation, masks, folder, layout=layout, numbers=numbers))
+        progress(number, len(images))
+    if not written:
+        raise DatasetError(
+            f"no case of {quoted(name)} can be exported; the first of {len(images)}: "
+            f"{next(iter(left_out.values()), 'it has no images')}"
+        )
+    cases = tuple(case for case, _ in written)
+    _write_texts(folder, name, cases, layout=layout, modality=modality, numbers=numbers)
+    manifest = Manifest(name, layout.value, modality, numbers, state, [case for _, case in written])
+    write_manifest(manifest, folder)
+    return ExportResult(folder, cases, left_out)
+
+
+def _numbers(dataset: DatasetInfo, labels: Sequence[str]) -> dict[str, int]:
+    """The numbers of the labels in the label maps: 1, 2, ... without gaps, as nnU-Net asks for."""
+    known = [label.name for label in dataset.labels]
+    for label in labels:
+        if label not in known:
+            raise DatasetError(
+                f"the dataset has no label {quoted(label)}; its labels are: {', '.join(map(quoted, known)) or 'none'}"
+            )
+    chosen = [label for label in known if not labels or label in labels]
+    if not chosen:
+        raise DatasetError("the dataset has no labels; add some before it is exported")
+    return {label: number for number, label in enumerate(chosen, 1)}
+
+
+def _missing(annotation: AnnotationInfo, numbers: dict[str, int]) -> str:
+    unknown = [label for label in numbers if label not in annotation.labels]
+    if not unknown:
+        return ""
+    return (
+        f"its annotation does not say where {', '.join(map(quoted, unknown))} is, or that it is absent; what is not "
+        "known would become background"
+    )
+
+
+def _overlap(masks: Segmentation, numbers: dict[str, int]) -> str:
+    counted = sum(masks.found[label].packed.voxel_count for label in numbers)
+    labels = _label_map(masks, numbers)
+    return "" if int(np.count_nonzero(labels)) == counted else "its labels overlap, which a label map cannot hold"
+
+
+def _label_map(masks: Segmentation, numbers: dict[str, int]) -> Array:
+    result = np.zeros(masks.geometry.shape, np.uint8)
+    for label, number in numbers.items():
+        result[masks.mask(label).array.astype(bool)] = number
+    return result
+
+
+def _write(
+    client: Client,
+    image: DatasetImage,
+    annotation: AnnotationInfo,
+    masks: Segmentation,
+    folder: Path,
+    *,
+    layout: Layout,
+    numbers: dict[str, int],
+) -> tuple[ExportedCase, ManifestCase]:
+    test = image.split == "test"
+    image_name, label_name = image_path(layout, image.case_name, test=test), label_path(image.case_name, test=test)
+    volume = client.datasets.download(image.digest)
+    write_image(volume.array, volume.geometry, folder / image_name)
+    names = {number: label for label, number in numbers.items()}
+    write_labels(_label_map(masks, numbers), masks.geometry, folder / label_name, names=names, with_names=False)
+    files = {str(name): file_sha256(folder / name) for name in (image_name, label_name)}
+    manifest = ManifestCase(
+        case_name=image.case_name,
+        split=image.split,
+        image_digest=image.digest,
+        annotation_id=annotation.id,
+        annotation_version=annotation.version,
+        annotation_digest=annotation.digest,
+        files=files,
+    )
+    return ExportedCase(image.case_name, image.split, annotation), manifest
+
+
+def _write_texts(
+    folder: Path,
+    name: str,
+    cases: Sequence[ExportedCase],
+    *,
+    layout: Layout,
+    modality: str,
+    numbers: dict[str, int],
+) -> None:
+    by_split = {split: [case.case_name for case in cases if case.split == split] for split in _SPLITS}
+    listed = [*by_split["training"], *by_split["validation"]]
+    described = dataset_json(
+        layout, name=name, modality=modality, labels=numbers, cases=sorted(listed), tests=by_split["test"]
+    )
+    write_file(folder / "dataset.json", json_bytes(described))
+    if layout is Layout.NNUNET and by_split["validation"]:
+        splits = splits_json(by_split["training"], by_split["validation"])
+        write_file(folder / "splits_final.json", json_bytes(splits))
