@@ -12,9 +12,16 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Import the modules that are named on the command line, and compile what was imported."""
+    """Import the modules that are named on the command line, and compile what was imported.
+
+    A module with a question mark behind its name may be missing, or need a package that is.
+    """
     for name in sys.argv[1:]:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name.removesuffix("?"))
+        except ModuleNotFoundError:
+            if not name.endswith("?"):
+                raise
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     for file in sorted(name for name in files if name and name.endswith(".py")):
         if Path(file).is_relative_to(sys.prefix):

@@ -24,40 +24,56 @@ ROOT = Path(__file__).parents[1]
 
 # Extras of sixpoint by image.
 EXTRAS = {"gateway": "gateway,tracing", "exporter": "exporter", "trainer": "trainer"}
+# Besides, for a gateway that reads image files.
+IMAGE_EXTRAS = "dicomweb"
 
-# The gateway reads no image files, and these take 350 MB. tests/gateway/test_imports.py holds that it starts without.
-CLIENT_ONLY = frozenset({"highdicom", "nibabel", "pillow", "pydicom", "simpleitk"})
+# They read image files, and take 350 MB. tests/gateway/test_imports.py holds that the gateway starts without.
+IMAGE_FILES = frozenset({"highdicom", "nibabel", "pillow", "pydicom", "simpleitk"})
 # Their wheels come with symbols for debuggers, 65 MB in all.
 WITH_SYMBOLS = frozenset({"cryptography", "ml_dtypes", "obstore", "python_rapidjson", "sqlalchemy", "zstandard"})
-# 8 MB.
-WITH_TESTS = frozenset({"numpy"})
+# 16 MB in all.
+WITH_TESTS = frozenset({"nibabel", "numpy"})
 
 
 def main() -> None:
     """Fill a folder with wheels."""
     parser = argparse.ArgumentParser(description="Collect the wheels of a container's image.")
     parser.add_argument("image", choices=EXTRAS, help="image to collect for")
+    parser.add_argument(
+        "--image-files",
+        action="store_true",
+        help="also collect what reads image files and DICOM: 3D Slicer, MITK and OHIF need it in the gateway",
+    )
     parser.add_argument("--output", type=Path, help="folder for the wheels; default: out/wheels/IMAGE")
     arguments = parser.parse_args()
     output = arguments.output or ROOT / "out" / "wheels" / arguments.image
     if arguments.image == "gateway" and not shutil.which("strip"):
         parser.error("there is no program strip; install binutils")
+    if arguments.image != "gateway" and arguments.image_files:
+        parser.error("--image-files is for the gateway; the others always have it")
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    collect(arguments.image, output)
+    collect(arguments.image, output, image_files=arguments.image_files)
     wheels = list(output.glob("*.whl"))
     sys.stdout.write(
         f"{len(wheels)} wheels, {sum(wheel.stat().st_size for wheel in wheels) / 1e6:.0f} MB, in {output}\n"
     )
 
 
-def collect(image: str, output: Path) -> None:
-    """Collect the wheels of an image in an empty folder."""
+def collect(image: str, output: Path, *, image_files: bool) -> None:
+    """Collect the wheels of an image in an empty folder.
+
+    Args:
+        image: Name of the image.
+        output: The folder.
+        image_files: Whether the gateway gets what reads image files.
+    """
+    extras = f"{EXTRAS[image]},{IMAGE_EXTRAS}" if image_files else EXTRAS[image]
     with tempfile.TemporaryDirectory(prefix="sixpoint-wheels-") as folder:
         _pip("wheel", "--no-deps", "--wheel-dir", folder, str(ROOT))
         (own,) = Path(folder).glob("sixpoint-*.whl")
-        if image == "gateway":
-            rewrite_wheel(own, without_client_packages)
+        if image == "gateway" and not image_files:
+            rewrite_wheel(own, without_image_files)
         # pip installs the wheels from its own one: a base may lack it.
         _pip(
             "download",
@@ -66,7 +82,7 @@ def collect(image: str, output: Path) -> None:
             "--dest",
             str(output),
             "pip",
-            f"sixpoint[{EXTRAS[image]}] @ {own.as_uri()}",
+            f"sixpoint[{extras}] @ {own.as_uri()}",
         )
     for wheel in output.glob("*.whl") if image == "gateway" else ():
         name = wheel.name.partition("-")[0].lower()
@@ -74,16 +90,21 @@ def collect(image: str, output: Path) -> None:
             rewrite_wheel(wheel, without_symbols)
         if name in WITH_TESTS:
             rewrite_wheel(wheel, without_tests)
-    write_requirements(image, output)
+    write_requirements(extras, output)
 
 
-def write_requirements(image: str, output: Path) -> None:
-    """Name what is installed from the wheels, with its version."""
+def write_requirements(extras: str, output: Path) -> None:
+    """Name what is installed from the wheels, with its version.
+
+    Args:
+        extras: Extras of sixpoint.
+        output: Folder of the wheels.
+    """
     lines = []
     for wheel in sorted(output.glob("*.whl")):
         name, version = wheel.name.split("-")[:2]
         if name != "pip":
-            lines.append(f"{name}[{EXTRAS[image]}]=={version}" if name == "sixpoint" else f"{name}=={version}")
+            lines.append(f"{name}[{extras}]=={version}" if name == "sixpoint" else f"{name}=={version}")
     (output / "requirements.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
@@ -112,11 +133,11 @@ def rewrite_wheel(wheel: Path, edit: Callable[[str, bytes], bytes | None]) -> No
     rewritten.replace(wheel)
 
 
-def without_client_packages(name: str, content: bytes) -> bytes:
-    """Take the packages that only clients need from the requirements of sixpoint."""
+def without_image_files(name: str, content: bytes) -> bytes:
+    """Take the packages that read image files from the requirements of sixpoint."""
     if not re.fullmatch(r"[^/]+\.dist-info/METADATA", name):
         return content
-    names = "|".join(sorted(CLIENT_ONLY))
+    names = "|".join(sorted(IMAGE_FILES))
     return re.sub(rf"(?mi)^Requires-Dist: (?:{names})(?![\w.-])[^;\n]*\n".encode(), b"", content)
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from helm.values.common import SecretKey, ValuesModel
 from helm.values.gateway import Gateway, Worker
-from helm.values.platform import Auth, Blobs, Expose, GlobalValues, Monitoring, NetworkPolicy, Test, Tls
+from helm.values.platform import Auth, Blobs, Expose, GlobalValues, Monitoring, NetworkPolicy, Test, Tls, Viewers
 from helm.values.triton import Triton
 
 __all__ = ["Values", "ValuesModel"]
@@ -39,6 +39,8 @@ class Values(ValuesModel):
     """The certificate of the gateway's port."""
     expose: Expose = Expose()
     """The way in from outside of the cluster."""
+    viewers: Viewers = Viewers()
+    """The doors for viewers that speak HTTP."""
     network_policy: NetworkPolicy = NetworkPolicy()
     """Who may reach whom."""
     monitoring: Monitoring = Monitoring()

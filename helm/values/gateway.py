@@ -35,7 +35,8 @@ class Cache(ValuesModel):
     """The volume of the image cache, once database and blobs are elsewhere; it is lost with the pod."""
 
     size: str = "20Gi"
-    """Size of the volume: at least SIXPOINT_CACHE_BYTES and SIXPOINT_UNFINISHED_UPLOAD_BYTES together."""
+    """Size of the volume: at least SIXPOINT_CACHE_BYTES and SIXPOINT_UNFINISHED_UPLOAD_BYTES together; the latter twice
+    with `viewers.enabled`."""
     storage_class_name: str = ""
     """Storage class of a volume per pod; empty for the node's own disk (emptyDir)."""
 
@@ -83,7 +84,7 @@ class Gateway(ValuesModel):
     replicas: int = Field(default=1, ge=0)
     """Number of gateways; more than one needs `database` and `blobs`."""
     image: Image = Image(registry="registry.example.org", repository="sixpoint/gateway")
-    """Image made of containers/gateway.Containerfile."""
+    """Image made of containers/gateway.Containerfile; most viewers need one that reads image files."""
     settings: dict[str, Any] = {}
     """Settings of the gateway by their names without the prefix: `max_sessions: 500` is SIXPOINT_MAX_SESSIONS=500."""
     drain: Drain = Drain()

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from helm.values.common import KubernetesObject, Pod, SecretKey, ValuesModel
 
-__all__ = ["Auth", "Blobs", "Expose", "GlobalValues", "Monitoring", "NetworkPolicy", "Test", "Tls"]
+__all__ = ["Auth", "Blobs", "Expose", "GlobalValues", "Monitoring", "NetworkPolicy", "Test", "Tls", "Viewers"]
 
 
 class GlobalValues(ValuesModel):
@@ -117,6 +117,34 @@ class Expose(ValuesModel):
     """Gateway of the GRPCRoute."""
     source_ranges: list[str] = []
     """Networks that may use the load balancer."""
+
+
+class Dicomweb(ValuesModel):
+    """The DICOMweb server (PACS) that viewers find images on, through the gateway."""
+
+    url: str = Field(default="", pattern=r"^(https?://.+)?$")
+    """Its address, such as https://pacs.hospital.example/dicom-web; none if empty."""
+    token: SecretKey = SecretKey(key="token")
+    """Token that the gateway sends to it."""
+
+
+class Viewers(ValuesModel):
+    """The doors for viewers such as 3D Slicer: over HTTPS where `tls.mode` gives a certificate, else over HTTP."""
+
+    enabled: bool = False
+    """Whether there are doors. 3D Slicer, MITK and OHIF need a gateway's image that reads image files."""
+    port: int = Field(default=8443, ge=1, le=65535)
+    """Port of the Service."""
+    path_tokens: bool = False
+    """Whether tokens in addresses are taken, for viewers that have no field for them; with `auth.mode` tokens."""
+    host: str = ""
+    """Name under which viewers reach the doors through an Ingress or a Gateway; another one than `expose.host`."""
+    tls_secret_name: str = ""
+    """Secret with the certificate of that name in the Ingress; that of `expose.tlsSecretName` by default."""
+    annotations: dict[str, str] = {}
+    """Annotations of the viewers' Ingress or HTTPRoute, over the chart's own."""
+    dicomweb: Dicomweb = Dicomweb()
+    """The DICOMweb server that viewers find images on."""
 
 
 class Egress(ValuesModel):

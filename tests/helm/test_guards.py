@@ -139,6 +139,14 @@ REFUSED: list[tuple[Values, str, Values]] = [
         "the certificates of clients end at the proxy",
         {"auth": {"mode": "proxy", "proxyNames": ["a.example"]}},
     ),
+    (EXPOSED | {"viewers": {"enabled": True}}, "set viewers.host", {"viewers": {"enabled": True, "host": "b.example"}}),
+    (
+        EXPOSED | {"viewers": {"enabled": True, "host": "a.example"}},
+        "since gRPC has the other one",
+        {"viewers": {"enabled": True, "host": "b.example"}},
+    ),
+    ({"viewers": {"enabled": True, "port": 50051}}, "viewers.port is the port of gRPC", {"viewers": {"enabled": True}}),
+    ({"viewers": {"pathTokens": True}}, "set auth.mode to tokens, also with others", {"viewers": {}}),
     (EXPOSED | {"networkPolicy": {}}, "lets nobody in while networkPolicy.from is empty", EXPOSED),
 ]
 
@@ -179,6 +187,9 @@ EXAMPLES: Values = {
     "drain_notice_seconds": 1,
     "drain_seconds": 1,
     "health_port": 1,
+    "http_port": 1,
+    "https_port": 1,
+    "path_tokens": True,
     "insecure": True,
     "port": 1,
     "status_port": 1,

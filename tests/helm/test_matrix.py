@@ -57,6 +57,18 @@ SWITCHES: dict[str, list[Values]] = {
     "network": [{}, {"networkPolicy": {"egress": {"mode": "open"}}}, {"networkPolicy": {"enabled": False}}],
     "monitoring": [{}, {"monitoring": {name: {"enabled": True} for name in ("serviceMonitor", "rules", "dashboard")}}],
     "traces": [{}, {"monitoring": {"tracesUrl": "http://collector.monitoring.svc:4318"}}],
+    "viewers": [
+        {},
+        {"viewers": {"enabled": True}},
+        {
+            **TOKENS,
+            "viewers": {
+                "enabled": True,
+                "pathTokens": True,
+                "dicomweb": {"url": "http://pacs:8042/dicom-web", "token": {"existingSecret": "sixpoint-pacs"}},
+            },
+        },
+    ],
     "worker": [{}, {**SHARED, "worker": {"enabled": True, "command": ["work"]}}],
     "job": [{}, {"worker": {"job": {"enabled": True, "command": ["trainer"], "activeDeadlineSeconds": 2592000}}}],
     "test": [{}, {"test": {"enabled": False}}],

@@ -73,8 +73,12 @@ def test_the_notes_warn_of_what_is_unsafe() -> None:
     assert "sixpoint doctor 127.0.0.1:50051" in default
     assert "every pod of the cluster reaches Triton" in notes({"networkPolicy": {"enabled": False}})
     assert "WARNINGS" not in notes(read_values(CHART / "ci" / "ha-values.yaml"))
-    exposed = read_values(CHART / "ci" / "openshift-values.yaml") | {"auth": {"mode": "none", "insecure": True}}
+    exposed = read_values(CHART / "ci" / "openshift-values.yaml") | {
+        "auth": {"mode": "none", "insecure": True},
+        "viewers": {"enabled": True, "host": "viewers.example"},
+    }
     assert "whoever reaches the gateway reads and changes everything" in notes(exposed)
+    assert "sixpoint doctor --http https://viewers.example" in notes(exposed)
 
 
 @pytest.mark.parametrize(

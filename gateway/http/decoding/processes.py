@@ -99,7 +99,7 @@ def parse_answer(answer: bytes) -> dict[str, Any]:
         raise FailedPrecondition(
             "this gateway was installed without the packages that read image files (SimpleITK, nibabel), arrays "
             "(blosc2), or series of a DICOMweb server; whoever manages it has to add them: pip install "
-            "'sixpoint[gateway,dicomweb]'"
+            "'sixpoint[gateway,dicomweb]', or an image for containers that has them"
         )
     if "error" in content:
         raise _KINDS.get(content.get("kind", ""), VolumeError)(content["error"])

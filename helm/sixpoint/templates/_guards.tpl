@@ -132,6 +132,16 @@
 {{- if and (has $expose.kind (list "ingress" "grpcRoute")) .Values.tls.clientCa.existingSecret (not (contains "proxy" .Values.auth.mode)) }}
 {{- fail (printf "with expose.kind %s the certificates of clients end at the proxy: set expose.kind to loadBalancer, or auth.mode to proxy" $expose.kind) }}
 {{- end }}
+{{- $viewers := .Values.viewers }}
+{{- if and $viewers.enabled (has $expose.kind (list "ingress" "grpcRoute")) (or (not $viewers.host) (eq $viewers.host $expose.host)) }}
+{{- fail (printf "with expose.kind %s viewers reach the gateway under a name of their own, since gRPC has the other one: set viewers.host" $expose.kind) }}
+{{- end }}
+{{- if and $viewers.pathTokens (not (contains "tokens" .Values.auth.mode)) }}
+{{- fail (printf "viewers.pathTokens takes tokens of a file, and auth.mode %s reads none: set auth.mode to tokens, also with others (tokens,oidc)" .Values.auth.mode) }}
+{{- end }}
+{{- if and $viewers.enabled (eq (int $viewers.port) (int .Values.gateway.service.port)) }}
+{{- fail "viewers.port is the port of gRPC, too: set another one" }}
+{{- end }}
 {{- if and (ne $expose.kind "none") .Values.networkPolicy.enabled (not .Values.networkPolicy.from) }}
 {{- fail (printf "expose.kind %s lets nobody in while networkPolicy.from is empty: name the namespace of the ingress controller or Gateway (namespaceSelector), or networks (ipBlock)" $expose.kind) }}
 {{- end }}

@@ -26,6 +26,7 @@ SECRETS = {
     "sixpoint-images": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
     "sixpoint-models": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
     "sixpoint-test-client": {"tls.crt", "tls.key"},
+    "sixpoint-pacs": {"token"},
     "sixpoint-test-token": {"token"},
     "sixpoint-tls": _CERTIFICATE,
     "sixpoint-tokens": {"tokens"},

@@ -26,14 +26,19 @@ auth: auth.mode
 blobs_url: blobs.url
 cache_folder: gateway.cache or gateway.persistence
 database_url: database.existingSecret
+dicomweb_token: viewers.dicomweb.token.existingSecret
+dicomweb_url: viewers.dicomweb.url
 drain_notice_seconds: gateway.drain.noticeSeconds
 drain_seconds: gateway.drain.seconds
 health_port: nothing, the chart uses 50052
+http_port: viewers.enabled
+https_port: viewers.enabled
 insecure: auth.insecure
 oidc_audience: auth.oidc.audience
 oidc_issuer: auth.oidc.issuer
 oidc_roles_claim: auth.oidc.rolesClaim
 oidc_tenant_claim: auth.oidc.tenantClaim
+path_tokens: viewers.pathTokens
 port: gateway.service.port
 proxy_names: auth.proxyNames
 state_folder: gateway.persistence
@@ -69,6 +74,10 @@ triton_url: triton.enabled or triton.external.url
 {{- if or (eq $values.auth.mode "none") (eq $values.tls.mode "none") }}{{ $_ := set $own "insecure" "true" }}{{ end }}
 {{- if include "sixpoint.gateway.readsTokens" . }}{{ $_ := set $own "tokens_file" "/run/secrets/sixpoint/tokens" }}{{ end }}
 {{- with include "sixpoint.traces" . }}{{ $_ := set $own "traces_url" . }}{{ end }}
+{{- if $values.viewers.enabled }}{{ $_ := set $own (ternary "http_port" "https_port" (eq $values.tls.mode "none")) "8443" }}{{ end }}
+{{- with $values.viewers.dicomweb.url }}{{ $_ := set $own "dicomweb_url" . }}{{ end }}
+{{- if $values.viewers.dicomweb.token.existingSecret }}{{ $_ := set $own "dicomweb_token_file" "/run/secrets/sixpoint/dicomweb-token" }}{{ end }}
+{{- if $values.viewers.pathTokens }}{{ $_ := set $own "path_tokens" "true" }}{{ end }}
 {{- with $values.auth.proxyNames }}{{ $_ := set $own "proxy_names" (join "," .) }}{{ end }}
 {{- if contains "oidc" $values.auth.mode }}
 {{- range $key, $name := dict "issuer" "oidc_issuer" "audience" "oidc_audience" "rolesClaim" "oidc_roles_claim" "tenantClaim" "oidc_tenant_claim" }}

@@ -22,6 +22,10 @@
       containerPort: 50052
     - name: status
       containerPort: 9090
+    {{- if .Values.viewers.enabled }}
+    - name: viewers
+      containerPort: 8443
+    {{- end }}
   # The health port has no TLS. Without a service it tells whether prompts can be answered; that of images, whether the
   # process lives.
   startupProbe:
@@ -122,7 +126,7 @@
 
 {{- /* Secrets as files of one volume. */ -}}
 {{- define "sixpoint.gateway.secrets" -}}
-{{- $files := dict "database-url" .Values.database "triton-key" .Values.triton.controlKey }}
+{{- $files := dict "database-url" .Values.database "triton-key" .Values.triton.controlKey "dicomweb-token" .Values.viewers.dicomweb.token }}
 {{- if include "sixpoint.gateway.readsTokens" . }}{{ $_ := set $files "tokens" .Values.auth.tokens }}{{ end }}
 {{- if ne .Values.tls.mode "none" }}{{ $_ := set $files "client-ca.crt" .Values.tls.clientCa }}{{ end }}
 {{- range $file, $secret := $files }}

@@ -80,6 +80,10 @@
 {{- with include "sixpoint.egress.traces" . }}
 {{ . }}
 {{- end }}
+{{- with $values.viewers.dicomweb.url }}
+{{- $host := index (splitList "/" .) 2 }}
+{{ include "sixpoint.egress.ports" (list (include "sixpoint.port" $host | default (ternary "443" "80" (hasPrefix "https" .)))) }}
+{{- end }}
 {{- with $values.networkPolicy.egress.rules }}
 {{ toYaml . }}
 {{- end }}
