@@ -12,7 +12,7 @@ from gateway.core.access import Activity
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Catalog, Model
 from gateway.http.aiaa.models import model_type
-from gateway.http.aiaa.points import plan_boundary, plan_clicks, read_boundary, read_clicks
+from gateway.http.aiaa.points import inside_cut, plan_boundary, plan_clicks, read_boundary, read_clicks
 from gateway.http.calls import Call, Handler
 from gateway.http.errors import HttpRefusal
 from gateway.http.forms import Form, FormFile, parse_object, read_form
@@ -144,6 +144,8 @@ class Inference:
             # What begins an object and the first click in it are one step.
             opening = 1 + len(prompts) - len(points.foreground) - len(points.background)
         else:
+            if not handle.anchor:
+                points = inside_cut(points, geometry.size)
             prompts = plan_boundary(points, spec=spec, model=model.name)
         return await self._windows.results.annotate(call, model, handle, spec.labels[0], prompts, opening=opening)
 

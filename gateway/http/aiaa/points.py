@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway.http.windows.beginning import begin_at, can_begin_at
 from gateway.http.windows.points import ClientPoints, point_list
+from sixpoint._typing import Size
 from sixpoint.errors import PromptError, TaskNotSupported, Violation
 from sixpoint.errors.shortening import quoted
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, Point, Prompt
 
-__all__ = ["plan_boundary", "plan_clicks", "read_boundary", "read_clicks"]
+__all__ = ["inside_cut", "plan_boundary", "plan_clicks", "read_boundary", "read_clicks"]
 
 _MIN_POINTS = 6
 
@@ -33,6 +34,23 @@ def read_boundary(params: Mapping[str, object]) -> tuple[Point, ...]:
             violations=(Violation("params.points", "at least 6 points"),),
         )
     return points
+
+
+def inside_cut(points: Sequence[Point], size: Size) -> tuple[Point, ...]:
+    """Move points that lie one voxel behind the end of the image onto its last voxel.
+
+    Clients cut the image without the last voxel of their margin, so that a point on its last slice lies there.
+
+    Args:
+        points: Points.
+        size: Size (x, y, z) of the image.
+    """
+
+    def inside(point: Point) -> Point:
+        x, y, z = (end - 1 if at == end else at for at, end in zip(point, size, strict=True))
+        return x, y, z
+
+    return tuple(map(inside, points))
 
 
 def plan_boundary(points: Sequence[Point], *, spec: ModelSpec, model: str) -> list[Prompt]:

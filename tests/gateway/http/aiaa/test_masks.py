@@ -73,6 +73,21 @@ def test_more_points_are_all_of_the_boundary(
     assert np.array_equal(read_mask(content, tmp_path / "mask.nii.gz", noisy_volume()), expected)
 
 
+def test_a_point_behind_the_end_of_a_cut_image_is_on_its_last_voxel(
+    http_gateway: Gateway, aiaa: AiaaSite, image_file: Path, tmp_path: Path
+) -> None:
+    # Clients leave the last voxel of their margin out, where the image ends with the object.
+    last = [[39, 18, 15] if point[0] == 31 else point for point in SIX]
+    behind = [[40, *point[1:]] if point[0] == 39 else point for point in last]
+    (expected,) = over_grpc(http_gateway, Volume.read(image_file), [ExtremePoints(last)])
+    path = "/v1/dextr3d?model=annotation"
+    _, content = aiaa.python("POST", path, params={"points": behind}, image=image_file).parts()
+    assert np.array_equal(read_mask(content, tmp_path / "mask.nii.gz", noisy_volume()), expected)
+    session = aiaa.open_session(image_file)
+    refused = aiaa.python("POST", f"{path}&session_id={session}", params={"points": behind})
+    assert (refused.status, "outside the image" in refused.message) == (400, True)
+
+
 def test_calls_with_an_image_leave_no_session(http_gateway: Gateway, aiaa: AiaaSite, tmp_path: Path) -> None:
     # Clients cut the image round the points, and send another one each time.
     image = noisy_volume((40, 36, 37))
