@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
+import sys
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -13,13 +15,24 @@ import pytest
 
 from tests.support.paths import ROOT
 
-__all__ = ["fetch_client", "fetch_ohif_of_monai_label", "fetch_slicer", "fetch_slicer_module", "with_viewers"]
+__all__ = [
+    "fetch_client",
+    "fetch_napari",
+    "fetch_ohif_of_monai_label",
+    "fetch_slicer",
+    "fetch_slicer_module",
+    "window_command",
+    "with_viewers",
+]
 
 with_viewers = pytest.mark.skipif(not os.environ.get("VIEWERS"), reason="it downloads real viewers: make viewers")
 """Mark of tests that nobody runs by the way: the downloads are large."""
 
 _FOLDER = ROOT / "out" / "viewers"
 _MONAI_LABEL = "monailabel==0.8.5"
+_NAPARI = ("napari[pyqt6]==0.9.2", "napari-nninteractive==2.5.4")
+# Without them Qt's windows do not open: it says so, and names only one of them.
+_WINDOW_LIBRARIES = ("libxcb-cursor0", "libxcb-icccm4", "libxcb-keysyms1", "libegl1", "libgl1-mesa-dri", "xvfb")
 _SLICER = ("slicer-core==5.13.31053.0", "requests", "SimpleITK", "pydicom")
 # The module of 3D Slicer is not on PyPI; this is the archive of the release of the client above.
 _MODULE_URL = "https://github.com/Project-MONAI/MONAILabel/archive/refs/tags/0.8.5.zip"
@@ -46,6 +59,31 @@ def _fetch_monai_label() -> Path:
             archive.extractall(_FOLDER, [name for name in archive.namelist() if name.startswith(wanted)])
         (folder / "done").touch()
     return folder
+
+
+def fetch_napari() -> Path:
+    """Python with napari and its plug-in for nnInteractive, in an environment of its own; 1.3 GB."""
+    python = _FOLDER / "napari" / "bin" / "python"
+    if not (_FOLDER / "napari" / "done").is_file():
+        subprocess.run([sys.executable, "-m", "venv", _FOLDER / "napari"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *_NAPARI], check=True)
+        (_FOLDER / "napari" / "done").touch()
+    return python
+
+
+def window_command() -> list[str]:
+    """Command before that of a program with windows, which gives it a screen that nobody sees.
+
+    The test is skipped where windows cannot be opened.
+    """
+    program = "from qtpy.QtWidgets import QApplication; QApplication([])"
+    command = ["xvfb-run", "-a", "-s", "-screen 0 1280x800x24"]
+    if (
+        shutil.which(command[0]) is None
+        or subprocess.run([*command, fetch_napari(), "-c", program], check=False, capture_output=True).returncode
+    ):
+        pytest.skip(f"windows cannot be opened here: apt install {' '.join(_WINDOW_LIBRARIES)}")
+    return command
 
 
 def fetch_slicer() -> Path:
