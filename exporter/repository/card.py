@@ -15,7 +15,7 @@ from exporter.graph.model_files import model_files, sha256_of_files
 from exporter.parity.report import Agreement, ParityReport
 from exporter.repository.config import ModelConfig
 from exporter.repository.record import TensorRtEngine, VersionRecord
-from sixpoint.model_spec import Channel, ClickChannel, ImageChannel, ModelSpec
+from sixpoint.model_spec import Channel, ClickChannel, ImageChannel, ModelSpec, StrokeChannel
 
 __all__ = ["CARD", "CARD_JSON", "VersionFacts", "render_card", "render_card_json"]
 
@@ -116,6 +116,8 @@ def _channel(channel: Channel) -> str:
             return f"{channel.kind} ({channel.intensity.method})"
         case ClickChannel():
             return f"{channel.kind} ({channel.sign})"
+        case StrokeChannel():
+            return f"{channel.kind} ({channel.prompt}, {channel.sign})"
     return channel.kind
 
 

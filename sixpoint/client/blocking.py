@@ -102,7 +102,8 @@ class Client(BaseClient):
             label: Name of a label that the model outlines.
             task: Task of the model, "annotation" or "segmentation".
             modality: Modality that the model is made for, such as "CT".
-            prompt: Kind of prompt that the model takes: "extreme_points", "box", "clicks" or "mask".
+            prompt: Kind of prompt that the model takes: "extreme_points", "box", "clicks", "mask",
+                "scribbles" or "lasso".
 
         Raises:
             InvalidArgument: The task or the kind of prompt does not exist.

@@ -10,8 +10,9 @@ from sixpoint.model_spec.channels import (
     ImageChannel,
     Intensity,
     PreviousChannel,
+    StrokeChannel,
 )
-from sixpoint.model_spec.parts import InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
+from sixpoint.model_spec.parts import STROKES, InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
 from sixpoint.model_spec.plausibility import ExpectedImage, ImplausibleImageWarning, find_doubts
 from sixpoint.model_spec.rollout import CANDIDATE_PARAMETER, Candidate
 from sixpoint.model_spec.spec import LICENCE_NOTE, SPEC_PARAMETER, AnnotationSpec, ModelSpec, SegmentationSpec
@@ -21,6 +22,7 @@ __all__ = [
     "CANDIDATE_PARAMETER",
     "LICENCE_NOTE",
     "SPEC_PARAMETER",
+    "STROKES",
     "TENANTS_PARAMETER",
     "AnnotationSpec",
     "Candidate",
@@ -43,6 +45,7 @@ __all__ = [
     "PromptKind",
     "RoiSpec",
     "SegmentationSpec",
+    "StrokeChannel",
     "Task",
     "find_doubts",
     "tenants_from_json",

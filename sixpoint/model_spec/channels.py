@@ -19,6 +19,7 @@ __all__ = [
     "Intensity",
     "PreviousChannel",
     "SpecModel",
+    "StrokeChannel",
     "check_click_only_channels",
 ]
 
@@ -89,6 +90,14 @@ class ClickChannel(SpecModel):
     sigma: float = Field(default=0.03, gt=0)
 
 
+class StrokeChannel(SpecModel):
+    """Cells that the positive or the negative scribbles take up, or lassos: 1 there, 0 elsewhere."""
+
+    kind: Literal["strokes"] = "strokes"
+    prompt: Literal["scribbles", "lasso"]
+    sign: Literal["positive", "negative"]
+
+
 class PreviousChannel(SpecModel):
     """Previous answer, which clicks correct, as probabilities in [0, 1]; 0 everywhere before the first answer."""
 
@@ -119,6 +128,7 @@ Channel = Annotated[
     ImageChannel
     | HeatmapChannel
     | ClickChannel
+    | StrokeChannel
     | PreviousChannel
     | FieldOfViewChannel
     | EllipsoidChannel

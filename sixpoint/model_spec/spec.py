@@ -13,7 +13,7 @@ from pydantic import Field, ModelWrapValidatorHandler, ValidationError, field_va
 
 from sixpoint._typing import Size
 from sixpoint.errors import ModelSpecError
-from sixpoint.model_spec.channels import VOXEL_METHODS, SpecModel, check_click_only_channels
+from sixpoint.model_spec.channels import VOXEL_METHODS, SpecModel, StrokeChannel, check_click_only_channels
 from sixpoint.model_spec.parts import STROKES, InputSpec, NetworkSpec, OutputSpec, PatchSpec, PromptKind, RoiSpec, Task
 
 __all__ = ["LICENCE_NOTE", "SPEC_PARAMETER", "AnnotationSpec", "ModelSpec", "SegmentationSpec"]
@@ -73,12 +73,15 @@ class ModelSpec(SpecModel):
 
     @model_validator(mode="after")
     def _check_stroke_prompts(self) -> ModelSpec:
-        announced = sorted(kind.value for kind in STROKES & set(self.prompts))
-        if announced and "strokes" not in {channel.kind for channel in self.input.channels}:
-            raise ValueError(
-                f"{' and '.join(announced)} need channels strokes: take them off prompts, and the gateway gives the "
-                "network a click for each of them"
-            )
+        seen = {channel.prompt for channel in self.input.channels if isinstance(channel, StrokeChannel)}
+        for kind in sorted(STROKES):
+            if kind in self.prompts and kind not in seen:
+                raise ValueError(
+                    f"{kind} in prompts needs a channel strokes of {kind}: take it off prompts, and the network is "
+                    "given a click in its place"
+                )
+            if kind in seen and kind not in self.prompts:
+                raise ValueError(f"the channels strokes of {kind} would be empty: add {kind} to prompts")
         return self
 
     @model_validator(mode="after")

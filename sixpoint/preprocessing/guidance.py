@@ -7,6 +7,7 @@ neither on the grid's size nor on the image's spacing. The trainer and the gatew
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Self
@@ -14,7 +15,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from sixpoint._typing import Float, Floating, Points, Shape, Size
+from sixpoint._typing import Bools, Float, Floating, Points, Shape, Size
 from sixpoint.model_spec import (
     Channel,
     ClickChannel,
@@ -25,6 +26,8 @@ from sixpoint.model_spec import (
     ImageChannel,
     InputSpec,
     PreviousChannel,
+    PromptKind,
+    StrokeChannel,
 )
 from sixpoint.preprocessing import kernels
 from sixpoint.preprocessing.guidance_maps import ellipsoid_map, field_of_view_map, heatmap, hull_map
@@ -60,6 +63,7 @@ class PromptGuidance:
         positive: Positive clicks, shape [n, 3].
         negative: Negative clicks, shape [n, 3].
         previous: The answer that the clicks correct: probabilities [z, y, x] on the ROI's grid; None before the first.
+        strokes: Cells [z, y, x] that strokes take up, by the kind of the prompt, and whether it is positive.
         scan: Lower and upper face of the image, beyond which there are no voxels, shape [2, 3].
     """
 
@@ -68,6 +72,7 @@ class PromptGuidance:
     positive: Points = field(default_factory=_no_points)
     negative: Points = field(default_factory=_no_points)
     previous: Float | None = None
+    strokes: Mapping[tuple[PromptKind, bool], Bools] = field(default_factory=dict)
     image_bounds: Points
 
     @classmethod
@@ -80,6 +85,7 @@ class PromptGuidance:
         positive: npt.ArrayLike = (),
         negative: npt.ArrayLike = (),
         previous: Float | None = None,
+        strokes: Mapping[tuple[PromptKind, bool], Bools] | None = None,
         image_size: Size,
     ) -> Self:
         """Bring prompts from canonical indices (x, y, z) into the frame of an ROI.
@@ -91,6 +97,7 @@ class PromptGuidance:
             positive: Positive clicks, shape [n, 3].
             negative: Negative clicks, shape [n, 3].
             previous: Previous answer, probabilities [z, y, x] on the grid of ``roi``.
+            strokes: Cells [z, y, x] that strokes take up, by the kind of the prompt, and whether it is positive.
             image_size: Voxels of the canonical image along (x, y, z).
         """
         return cls(
@@ -99,6 +106,7 @@ class PromptGuidance:
             positive=roi.normalise(positive),
             negative=roi.normalise(negative),
             previous=previous,
+            strokes=strokes or {},
             image_bounds=roi.normalise([(-0.5, -0.5, -0.5), tuple(n - 0.5 for n in image_size)]),
         )
 
@@ -190,7 +198,7 @@ def update_input(previous_input: Floating, guidance: PromptGuidance, spec: Input
     """
     result = previous_input.copy()
     for made, channel in zip(result, spec.channels, strict=True):
-        if isinstance(channel, ClickChannel | PreviousChannel):
+        if isinstance(channel, ClickChannel | StrokeChannel | PreviousChannel):
             _write_correction(channel, guidance, _shape(made), out=made)
     return result
 
@@ -226,7 +234,7 @@ def _write_map(channel: Channel, guidance: PromptGuidance, shape: Shape, *, out:
     match channel:
         case HeatmapChannel():
             heatmap(guidance.extremes, shape=shape, sigma=channel.sigma, out=out)
-        case ClickChannel() | PreviousChannel():
+        case ClickChannel() | StrokeChannel() | PreviousChannel():
             _write_correction(channel, guidance, shape, out=out)
         case FieldOfViewChannel():
             if (guidance.image_bounds[0] <= -1.0).all() and (guidance.image_bounds[1] >= 1.0).all():
@@ -240,11 +248,13 @@ def _write_map(channel: Channel, guidance: PromptGuidance, shape: Shape, *, out:
 
 
 def _write_correction(
-    channel: ClickChannel | PreviousChannel, guidance: PromptGuidance, shape: Shape, *, out: Floating
+    channel: ClickChannel | StrokeChannel | PreviousChannel, guidance: PromptGuidance, shape: Shape, *, out: Floating
 ) -> None:
     """Write a channel that changes with every click."""
     if isinstance(channel, PreviousChannel):
         _write_values(0.0 if guidance.previous is None else guidance.previous, out)
+    elif isinstance(channel, StrokeChannel):
+        out[...] = guidance.strokes.get((PromptKind(channel.prompt), channel.sign == "positive"), 0.0)
     else:
         clicks = guidance.positive if channel.sign == "positive" else guidance.negative
         heatmap(clicks, shape=shape, sigma=channel.sigma, out=out)

@@ -10,12 +10,12 @@ import numpy as np
 
 from gateway.core.annotation.initial_mask import sample_mask
 from gateway.core.annotation.prompt_state import ObjectPrompts
-from gateway.core.annotation.strokes import positive_corners, write_stroke_cells
+from gateway.core.annotation.strokes import clicks_for_network, positive_corners, stroke_cells, write_stroke_cells
 from gateway.core.runtime import decode_probabilities
 from sixpoint._typing import Counts, Floating, Size
 from sixpoint.concurrency import PairRunner, run_serially
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec import ModelSpec, PromptKind
+from sixpoint.model_spec import STROKES, ModelSpec, PromptKind
 from sixpoint.preprocessing import (
     PromptGuidance,
     Roi,
@@ -128,6 +128,8 @@ def prepare(
         if previous.roi != roi:
             probabilities = previous.roi.transfer(probabilities, roi)
         write_stroke_cells(probabilities, prompts.strokes[len(prompts.strokes) - prompts.new_strokes :], roi)
+    drawn_kinds = STROKES & set(spec.prompts)
+    clicks = clicks_for_network(clicks, prompts.strokes, kinds=drawn_kinds)
     guidance = PromptGuidance.in_roi(
         roi,
         box=extent.box,
@@ -136,6 +138,7 @@ def prepare(
         positive=clicks.points[clicks.positive],
         negative=clicks.points[~clicks.positive],
         previous=probabilities,
+        strokes=stroke_cells(prompts.strokes, roi, kinds=drawn_kinds),
         image_size=canonical.size,
     )
     drawn = _place_clicks(guidance, spec, image_size=canonical.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from gateway.core.annotation.corrections import enforce_clicks, threshold_count
 from sixpoint._typing import Bools, Counts, Float, Ints, Points, Size
 from sixpoint.errors import PromptError, ResourceExhausted
 from sixpoint.geometry import Geometry
+from sixpoint.model_spec import PromptKind
 from sixpoint.preprocessing import Roi, cells_of_voxels, representative_clicks, set_stroke_cells
 from sixpoint.prompts import MAX_VOXELS, Lasso, Prompt, Scribble
 from sixpoint.prompts.voxel_runs import sorted_voxels
@@ -21,10 +22,12 @@ __all__ = [
     "MAX_STROKE_VOXELS",
     "Stroke",
     "add_strokes",
+    "clicks_for_network",
     "enforce_prompts",
     "estimate_reading_memory",
     "place_stroke",
     "positive_corners",
+    "stroke_cells",
     "stroke_samples",
     "write_prompts",
     "write_stroke_cells",
@@ -48,6 +51,7 @@ class Stroke:
     """The voxels of a scribble or a lasso.
 
     Attributes:
+        kind: Kind of the prompt.
         voxels: Canonical voxels (x, y, z), shape [n, 3], in the order of z, y, x.
         positive: Whether the voxels belong to the object.
         clicks: Canonical points (x, y, z) that stand for the stroke, shape [n, 3].
@@ -55,6 +59,7 @@ class Stroke:
         corners: First and last voxel (x, y, z) of the stroke's box, shape [2, 3].
     """
 
+    kind: PromptKind
     voxels: Ints
     positive: bool
     clicks: Points
@@ -78,7 +83,8 @@ def place_stroke(prompt: Scribble | Lasso, *, geometry: Geometry, clicks_before:
     voxels = sorted_voxels(placed)
     clicks = representative_clicks(voxels, spacing=geometry.canonical().spacing, count=_CLICKS)
     corners = np.stack([voxels.min(axis=0), voxels.max(axis=0)])
-    return Stroke(voxels, prompt.positive, clicks, clicks_before, corners)
+    kind = PromptKind.SCRIBBLES if isinstance(prompt, Scribble) else PromptKind.LASSO
+    return Stroke(kind, voxels, prompt.positive, clicks, clicks_before, corners)
 
 
 def add_strokes(strokes: Sequence[Stroke], later: Sequence[Stroke], *, clicks_before: int = 0) -> tuple[Stroke, ...]:
@@ -134,6 +140,44 @@ def _check_amount(strokes: int, voxels: int) -> None:
 def positive_corners(strokes: Sequence[Stroke]) -> Ints:
     """Return the corners (x, y, z) of the boxes of all positive strokes, shape [n, 3]: the object reaches there."""
     return np.concatenate([np.empty((0, 3), np.int32), *(stroke.corners for stroke in strokes if stroke.positive)])
+
+
+def stroke_cells(
+    strokes: Sequence[Stroke], roi: Roi, *, kinds: Collection[PromptKind]
+) -> dict[tuple[PromptKind, bool], Bools]:
+    """Mark the cells of an ROI's grid that strokes take up; of two of a kind in one cell, the later one counts.
+
+    Args:
+        strokes: All strokes on the object.
+        roi: Region of interest.
+        kinds: Kinds of prompts that the network has channels for.
+
+    Returns:
+        Cells [z, y, x] by the kind of the prompt, and whether it is positive.
+    """
+    x, y, z = roi.size
+    result = {(kind, sign): np.zeros((z, y, x), np.bool_) for kind in kinds for sign in (True, False)}
+    for stroke in strokes:
+        if stroke.kind in kinds:
+            cells = cells_of_voxels(stroke.voxels, roi)
+            result[stroke.kind, stroke.positive] |= cells
+            result[stroke.kind, not stroke.positive] &= ~cells
+    return result
+
+
+def clicks_for_network(clicks: Clicks, strokes: Sequence[Stroke], *, kinds: Collection[PromptKind]) -> Clicks:
+    """Return the clicks, without those that stand for strokes of kinds that the network has channels for.
+
+    Args:
+        clicks: All clicks on the object.
+        strokes: All strokes on the object.
+        kinds: Kinds of prompts that the network has channels for.
+    """
+    keep = np.ones(len(clicks), np.bool_)
+    for stroke in strokes:
+        if stroke.kind in kinds:
+            keep[stroke.clicks_before : stroke.clicks_before + len(stroke.clicks)] = False
+    return Clicks(clicks.points[keep], clicks.positive[keep])
 
 
 def stroke_samples(strokes: Sequence[Stroke]) -> Points:

@@ -372,3 +372,52 @@ def test_a_window_has_no_nan_and_no_infinity(name: str, value: float) -> None:
 def test_a_window_has_a_width(width: float) -> None:
     with pytest.raises(ValidationError, match="width"):
         Intensity(method="points", width=width)
+
+
+# Scribbles and lassos
+
+
+def with_strokes(prompts: list[str], *drawn: str) -> ModelSpec:
+    strokes = [{"kind": "strokes", "prompt": prompt, "sign": "positive"} for prompt in drawn]
+    return ModelSpec.from_mapping({"prompts": prompts, "input": {"channels": [*LEAST["input"]["channels"], *strokes]}})
+
+
+@pytest.mark.parametrize(
+    ("prompts", "drawn", "as_clicks"),
+    [
+        (["extreme_points"], [], []),
+        (["extreme_points", "clicks"], [], ["scribbles", "lasso"]),
+        (["extreme_points", "clicks", "scribbles"], ["scribbles"], ["lasso"]),
+        (["extreme_points", "lasso"], ["lasso"], []),
+    ],
+)
+def test_what_a_spec_does_not_announce_is_given_as_clicks(
+    prompts: list[str], drawn: list[str], as_clicks: list[str]
+) -> None:
+    spec = with_strokes(prompts, *drawn)
+    assert [kind.value for kind in spec.prompts_as_clicks] == as_clicks
+    assert [kind.value for kind in spec.accepted_prompts] == prompts + as_clicks
+    assert ModelSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("prompts", "drawn", "expected"),
+    [
+        (["clicks", "box", "scribbles"], [], "scribbles in prompts needs a channel strokes of scribbles"),
+        (["clicks", "box", "lasso"], ["scribbles"], "lasso in prompts needs a channel strokes of lasso"),
+        (["clicks", "box"], ["lasso"], "the channels strokes of lasso would be empty: add lasso to prompts"),
+    ],
+)
+def test_strokes_are_announced_exactly_where_there_are_channels(
+    prompts: list[str], drawn: list[str], expected: str
+) -> None:
+    with pytest.raises(ModelSpecError, match=expected):
+        with_strokes(prompts, *drawn)
+
+
+def test_strokes_do_not_keep_clicks_from_starting_an_object() -> None:
+    channels = [{"kind": "clicks", "sign": "positive"}, {"kind": "strokes", "prompt": "lasso", "sign": "positive"}]
+    spec = ModelSpec.from_mapping(
+        {"prompts": ["clicks", "lasso"], "roi": {"whole": True}, "input": {"channels": channels}}
+    )
+    assert spec.begun_by_clicks

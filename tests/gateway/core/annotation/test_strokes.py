@@ -14,7 +14,7 @@ from gateway.core.annotation.strokes import MAX_STROKES, estimate_reading_memory
 from gateway.core.images.reductions import Reductions
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, ResourceExhausted
 from sixpoint.geometry import Geometry
-from sixpoint.model_spec import PromptKind
+from sixpoint.model_spec import PromptKind, StrokeChannel
 from sixpoint.preprocessing import cells_of_voxels
 from sixpoint.prompts import MAX_VOXELS, Click, ExtremePoints, InitialMask, Lasso, Prompt, Scribble, VoxelRuns
 from tests.gateway.core.annotation.network_inputs import network_input, object_prompts, whole_mask
@@ -108,6 +108,48 @@ def test_an_initial_mask_is_corrected_by_strokes() -> None:
     corrected = answer(InitialMask.of(mask), drawn, Lasso(CIRCLE, False), probability=128)
     assert values(corrected, drawn) == {1}
     assert values(corrected, Lasso(CIRCLE)) == {0}
+
+
+# Channels of their own
+
+DRAWN_SPEC = CLICKS_SPEC.model_copy(
+    update={
+        "prompts": (*CLICKS_SPEC.prompts, PromptKind.SCRIBBLES),
+        "input": CLICKS_SPEC.input.model_copy(
+            update={
+                "channels": (
+                    *CLICKS_SPEC.input.channels,
+                    StrokeChannel(prompt="scribbles", sign="positive"),
+                    StrokeChannel(prompt="scribbles", sign="negative"),
+                )
+            }
+        ),
+    }
+)
+
+
+def test_a_network_with_channels_for_scribbles_sees_them_and_gets_no_click_in_their_place() -> None:
+    drawn, taken, lasso = Scribble(SLANTED), Scribble(SLANTED[5:9], False), Lasso(CIRCLE, False)
+    given = network_input(SIX, drawn, taken, Click((4, 17, 16)), lasso, volume=VOLUME, spec=DRAWN_SPEC)
+    positive, negative = given.tensor[-2:]
+    of_drawn, of_taken = (cells_of_voxels(each.voxels(VOLUME.geometry), given.roi) for each in (drawn, taken))
+    # Of two scribbles in a cell the later one counts.
+    assert np.array_equal(positive, of_drawn & ~of_taken)
+    assert np.array_equal(negative, of_taken)
+    assert (len(given.guidance.positive), len(given.guidance.negative)) == (1, 1)
+    assert values(answer(SIX, drawn, probability=1), drawn) == {1}
+
+
+def test_a_correction_draws_the_scribbles_anew() -> None:
+    first = network_input(SIX, volume=VOLUME, spec=DRAWN_SPEC)
+    assert not first.tensor[-2:].any()
+    joined = object_prompts(SIX, Scribble(SLANTED[:8]), geometry=VOLUME.geometry)
+    reductions = Reductions(VOLUME.geometry.orientation.to_canonical(VOLUME.array))
+    again = prepare(reductions, joined, previous_input=first, geometry=VOLUME.geometry, spec=DRAWN_SPEC)
+    fresh = prepare(reductions, joined, geometry=VOLUME.geometry, spec=DRAWN_SPEC)
+    assert again.roi == first.roi
+    assert again.tensor[-2].any()
+    assert np.array_equal(again.tensor, fresh.tensor)
 
 
 # What starts an object
