@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.support.paths import ROOT
 __all__ = [
     "fetch_client",
     "fetch_napari",
+    "fetch_ohif",
     "fetch_ohif_of_monai_label",
     "fetch_slicer",
     "fetch_slicer_module",
@@ -33,6 +35,7 @@ _MONAI_LABEL = "monailabel==0.8.5"
 _NAPARI = ("napari[pyqt6]==0.9.2", "napari-nninteractive==2.5.4")
 # Without them Qt's windows do not open: it says so, and names only one of them.
 _WINDOW_LIBRARIES = ("libxcb-cursor0", "libxcb-icccm4", "libxcb-keysyms1", "libegl1", "libgl1-mesa-dri", "xvfb")
+_OHIF = "@ohif/app@3.13.2"
 _SLICER = ("slicer-core==5.13.31053.0", "requests", "SimpleITK", "pydicom")
 # The module of 3D Slicer is not on PyPI; this is the archive of the release of the client above.
 _MODULE_URL = "https://github.com/Project-MONAI/MONAILabel/archive/refs/tags/0.8.5.zip"
@@ -84,6 +87,22 @@ def window_command() -> list[str]:
     ):
         pytest.skip(f"windows cannot be opened here: apt install {' '.join(_WINDOW_LIBRARIES)}")
     return command
+
+
+def fetch_ohif() -> Path:
+    """Folder with the files of a newer OHIF, without MONAI Label's mode, from npm; 210 MB."""
+    folder = _FOLDER / "ohif"
+    if not (folder / "done").is_file():
+        if not shutil.which("npm"):
+            pytest.skip("OHIF comes from npm, which is not installed")
+        _FOLDER.mkdir(parents=True, exist_ok=True)
+        archive = _FOLDER / "ohif-app-3.13.2.tgz"
+        if not archive.is_file():
+            subprocess.run(["npm", "pack", "--silent", _OHIF], check=True, cwd=_FOLDER, stdout=subprocess.DEVNULL)
+        with tarfile.open(archive) as content:
+            content.extractall(folder, filter="data")
+        (folder / "done").touch()
+    return folder / "package" / "dist"
 
 
 def fetch_slicer() -> Path:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
-from PIL import Image
-from pydicom.uid import generate_uid
 
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint._typing import Array
-from sixpoint.geometry import Geometry
-from sixpoint.volume import Volume
 from tests.gateway.http.sites import HttpSite
-from tests.support.data import shared
-from tests.support.orthanc import Orthanc, StoredSeries, running_orthanc, store_files
 from tests.support.servers import running_gateway
-from tests.viewers.browser import open_page
+from tests.viewers.browser import open_page, picture, until
+from tests.viewers.pacs_case import PacsCase, dice, pacs_case
 from tests.viewers.programs import fetch_ohif_of_monai_label, with_viewers
 
 if TYPE_CHECKING:
@@ -33,56 +23,15 @@ if TYPE_CHECKING:
 
 pytestmark = [with_viewers, pytest.mark.browser]
 
-SPLEEN = 1
-# Where to put pictures of what was seen; empty for nowhere.
-PICTURES = os.environ.get("VIEWER_PICTURES", "")
 
-
-@dataclass(frozen=True)
-class Case:
-    """A CT in a PACS, and the mask of an organ in it."""
-
-    orthanc: Orthanc
-    place: StoredSeries
-    organ: Array
-    geometry: Geometry
-
-    def six_points(self) -> list[tuple[float, ...]]:
-        """The organ's extreme points, in the patient."""
-        places = np.argwhere(self.organ)
-        ends = [places[places[:, axis] == end(places[:, axis])] for axis in (2, 1, 0) for end in (np.min, np.max)]
-        return [self.point(end[len(end) // 2]) for end in ends]
-
-    def point(self, voxel: Sequence[int]) -> tuple[float, ...]:
-        """The place of a voxel [z, y, x] in the patient."""
-        return tuple(self.geometry.index_to_point([tuple(voxel)[::-1]])[0].tolist())
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacsCase]:
+    with pacs_case(tmp_path_factory.mktemp("pacs")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
-    source = shared("dicom/ct_abdomen_series")
-    folder = tmp_path_factory.mktemp("pacs")
-    place = with_uids(source, folder / "series")
-    with running_orthanc(folder / "orthanc") as orthanc:
-        store_files(orthanc, folder / "series")
-        yield make_case(folder / "series", orthanc, place)
-
-
-def make_case(files: Path, orthanc: Orthanc, place: StoredSeries) -> Case:
-    label = shared("dicom/ct_abdomen_series_label.nii.gz")
-    grid = Volume.read(files).geometry
-    image = sitk.Image(*grid.size, sitk.sitkUInt8)
-    image.SetOrigin(grid.origin)
-    image.SetSpacing(grid.spacing)
-    image.SetDirection(grid.direction)
-    nearest = sitk.Resample(
-        sitk.ReadImage(str(label)), image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8
-    )
-    return Case(orthanc, place, sitk.GetArrayFromImage(nearest) == SPLEEN, grid)
-
-
-@pytest.fixture(scope="module")
-def gateway(triton: LocalTriton, case: Case) -> Iterator[Gateway]:
+def gateway(triton: LocalTriton, case: PacsCase) -> Iterator[Gateway]:
     with running_gateway(
         triton_url=triton.address,
         http_port=0,
@@ -92,22 +41,7 @@ def gateway(triton: LocalTriton, case: Case) -> Iterator[Gateway]:
         yield running
 
 
-def with_uids(source: Path, folder: Path) -> StoredSeries:
-    """Copy a series whose UIDs are empty, with new ones."""
-    folder.mkdir()
-    place, frame = StoredSeries(generate_uid(), generate_uid()), generate_uid()
-    for number, path in enumerate(sorted(source.iterdir())):
-        header = pydicom.dcmread(path)
-        header.StudyInstanceUID, header.SeriesInstanceUID = place.study, place.series
-        header.FrameOfReferenceUID, header.SOPInstanceUID = frame, generate_uid()
-        header.SOPClassUID = header.SOPClassUID or "1.2.840.10008.5.1.4.1.1.2"
-        header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
-        header.PatientName, header.PatientID, header.StudyDate = "Test^Sixpoint", "sixpoint-test", "20260101"
-        header.save_as(folder / f"{number:03}.dcm")
-    return place
-
-
-def test_six_clicks_and_a_correction(gateway: Gateway, case: Case) -> None:
+def test_six_clicks_and_a_correction(gateway: Gateway, case: PacsCase) -> None:
     url = HttpSite.of(gateway, "").url
     with open_page(url=url, cookies={"MONAILABEL_SERVER_URL": f"{url}/"}) as (page, faults):
         page.goto(f"{url}/ohif/monai-label?StudyInstanceUIDs={case.place.study}")
@@ -139,16 +73,6 @@ def test_six_clicks_and_a_correction(gateway: Gateway, case: Case) -> None:
         assert dice(corrected, case.organ) >= 0.9
     # OHIF asks whether the gateway trains.
     assert [fault for fault in faults if "/train/" not in fault and "fonts.googleapis.com" not in fault] == []
-
-
-def until(page: Page, condition: str, seconds: float = 90) -> Any:
-    """Wait until an expression is true in the page; returns its value."""
-    for _ in range(int(seconds * 4)):
-        # Not wait_for_function: it would need eval, which the page's policy forbids.
-        if value := page.evaluate(f"() => {condition}"):
-            return value
-        page.wait_for_timeout(250)
-    raise AssertionError(f"still not true: {condition}")
 
 
 def choose(page: Page, label: str) -> None:
@@ -206,15 +130,3 @@ def deepest(mask: Array) -> tuple[int, ...]:
     """The voxel [z, y, x] that lies farthest from the edge of a mask."""
     inside = sitk.SignedMaurerDistanceMap(sitk.GetImageFromArray(mask.astype(np.uint8)), True, False, False)
     return tuple(map(int, np.unravel_index(np.argmax(sitk.GetArrayFromImage(inside)), mask.shape)))
-
-
-def dice(a: Array, b: Array) -> float:
-    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
-
-
-def picture(page: Page, name: str) -> None:
-    """Keep a picture for the documentation, in few colours."""
-    if PICTURES:
-        page.wait_for_timeout(1500)
-        content = Image.open(io.BytesIO(page.screenshot()))
-        content.convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(f"{PICTURES}/{name}.png", optimize=True)

@@ -67,9 +67,8 @@ def check_query(fields: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
 
 
 def _checked(path: str, pattern: re.Pattern[str]) -> str:
-    for service in _SERVICES:
-        path = path.removeprefix(service)
-    path = path.rstrip("/")
+    service = next((each for each in _SERVICES if path.startswith(each)), "")
+    path = path.removeprefix(service).removesuffix("/")
     if len(path) > _MAX_PATH or not pattern.fullmatch(path):
         raise NotFound(
             "this is no address of DICOMweb that is passed on here; expected studies, series, instances, or what the "
