@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
@@ -12,20 +13,23 @@ from gateway.core.access import Activity, Role
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, DeadlineLimits, Model
 from gateway.core.runtime.fairness import Places
-from gateway.core.sessions import Engine, Sessions
+from gateway.core.sessions import Engine, Session, Sessions
 from gateway.http.calls import Call, Handler
 from gateway.http.door import CallerAddress, Door, HttpRoute
 from gateway.http.forms import read_form
-from gateway.http.itksnap.images import SentImages
+from gateway.http.itksnap.images import SentImages, read_voxels
 from gateway.http.itksnap.objects import Objects
 from gateway.http.itksnap.replies import error_text, mask_reply
 from gateway.http.itksnap.session_ids import SnapId
-from gateway.http.requests.spool import Spool
-from gateway.http.windows.beginning import can_begin_at, take_click
+from gateway.http.requests.spool import Spool, SpoolFolder
+from gateway.http.windows.beginning import can_begin_at, take_click, take_scribble
+from sixpoint._typing import Ints
 from sixpoint.errors import InvalidArgument, ModelNotFound, PromptError, Violation
 from sixpoint.errors.shortening import quoted
-from sixpoint.model_spec import Task
-from sixpoint.prompts import Click
+from sixpoint.geometry import Geometry
+from sixpoint.model_spec import ModelSpec, PromptKind, Task
+from sixpoint.prompts import Click, Lasso, Prompt, Scribble
+from sixpoint.prompts.voxel_runs import VoxelRuns
 
 __all__ = ["itksnap_door"]
 
@@ -35,7 +39,6 @@ _VERSION = "0.1.6"
 _DEFAULT = "nnInteractive"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
-_NO_STROKES = "scribbles and lassos are not taken here yet; set points on the object"
 
 
 def itksnap_door(
@@ -84,8 +87,8 @@ def itksnap_door(
     add("GET", "/start_session", calls.start, Role.ANNOTATOR)
     add("POST", "/upload_raw/{session}", calls.upload, Role.ANNOTATOR, deadline=upload)
     add("GET", "/process_point_interaction/{session}", calls.point, Role.ANNOTATOR)
-    add("POST", "/process_scribble_interaction/{session}", calls.stroke, Role.ANNOTATOR)
-    add("POST", "/process_lasso_interaction/{session}", calls.stroke, Role.ANNOTATOR)
+    add("POST", "/process_scribble_interaction/{session}", calls.scribble, Role.ANNOTATOR, deadline=upload)
+    add("POST", "/process_lasso_interaction/{session}", calls.lasso, Role.ANNOTATOR, deadline=upload)
     add("GET", "/reset_interactions/{session}", calls.reset, Role.ANNOTATOR)
     add("GET", "/end_session/{session}", calls.end, Role.ANNOTATOR)
     # An address with a path, such as one with a token, is typed into the field of the server, and ITK-SNAP puts a colon
@@ -99,6 +102,21 @@ async def _status(call: Call) -> Response:
     """``GET /status``: that a server is here, and the version of the protocol."""
     del call
     return JSONResponse({"status": "ok", "version": _VERSION})
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a call works on.
+
+    Attributes:
+        session: Session on the image that was sent last.
+        geometry: Geometry of that image.
+        spec: Spec of the model.
+    """
+
+    session: Session
+    geometry: Geometry
+    spec: ModelSpec
 
 
 class _Calls:
@@ -125,7 +143,11 @@ class _Calls:
 
     async def models(self, call: Call) -> Response:
         """``GET /v2/models``: models that outline an object from points."""
-        return JSONResponse({"models": [_describe(model.name) for model in self._usable(call)]})
+        models = {model.name: model.spec for model in self._usable(call)}
+        if models:
+            # The only name that ITK-SNAP's lasso asks for.
+            models.setdefault(_DEFAULT, next(iter(models.values())))
+        return JSONResponse({"models": [_describe(name, spec) for name, spec in models.items()]})
 
     async def start(self, call: Call) -> Response:
         """``GET /v2/start_session/{model}``: give an id; nothing is stored before an image comes."""
@@ -154,18 +176,42 @@ class _Calls:
         """``GET /v2/process_point_interaction/{session}``: the mask after a click."""
         snap, click = self._snap(call), _read_click(call)
         folder = await call.stack.enter_async_context(self._spool.folder())
+        return await self._answer(call, await self._work(call, snap), click, folder)
+
+    async def scribble(self, call: Call) -> Response:
+        """``POST /process_scribble_interaction/{session}``: the mask after a scribble."""
+        return await self._stroke(call, lambda voxels, positive: Scribble(voxels, positive), what="scribble")
+
+    async def lasso(self, call: Call) -> Response:
+        """``POST /process_lasso_interaction/{session}``: the mask after a lasso, which comes filled."""
+        return await self._stroke(
+            call, lambda voxels, positive: Lasso(VoxelRuns.of(voxels, what="lasso"), positive), what="lasso"
+        )
+
+    async def _stroke(self, call: Call, make: Callable[[Ints, bool], Scribble | Lasso], *, what: str) -> Response:
+        snap, positive = self._snap(call), _read_sign(call)
+        work = await self._work(call, snap)
+        folder = await call.stack.enter_async_context(self._spool.folder())
+        form = await read_form(call, folder, max_bytes=self._sent.max_body_bytes)
+        async with call.while_connected():
+            voxels = await read_voxels(form, work.geometry.size, what=what)
+            return await self._answer(call, work, make(voxels, positive), folder)
+
+    async def _work(self, call: Call, snap: SnapId) -> _Work:
         session = await self._objects.current(snap, principal=call.principal)
         record = await self._images.describe(session.row.image_digest, principal=call.principal)
         model = self._catalog.get(session.row.model, tenant=call.principal.tenant)
-        earlier = await self._objects.prompts(session, principal=call.principal)
-        prompts = take_click(click, earlier, record.geometry, model.spec)
-        result = await self._objects.annotate(session, prompts, principal=call.principal, deadline=call.deadline)
-        return await mask_reply(result.mask, record.geometry.size, folder, memory=self._memory)
+        return _Work(session, record.geometry, model.spec)
 
-    async def stroke(self, call: Call) -> Response:
-        """``POST /process_scribble_interaction/{session}`` and its like for lassos."""
-        self._snap(call)
-        raise InvalidArgument(_NO_STROKES)
+    async def _answer(self, call: Call, work: _Work, drawn: Click | Scribble | Lasso, folder: SpoolFolder) -> Response:
+        earlier = await self._objects.prompts(work.session, principal=call.principal)
+        prompts: list[Prompt] = [drawn]
+        if isinstance(drawn, Click):
+            prompts = take_click(drawn, earlier, work.geometry, work.spec)
+        elif isinstance(drawn, Scribble):
+            prompts = take_scribble(drawn, earlier, work.geometry, work.spec)
+        result = await self._objects.annotate(work.session, prompts, principal=call.principal, deadline=call.deadline)
+        return await mask_reply(result.mask, work.geometry.size, folder, memory=self._memory)
 
     async def reset(self, call: Call) -> Response:
         """``GET /v2/reset_interactions/{session}``: turn to a new object."""
@@ -196,8 +242,10 @@ class _Calls:
         ]
 
 
-def _describe(name: str) -> dict[str, object]:
-    return {"id": name, "channels": [1], "dimensions": 3, "interactions": ["point"]}
+def _describe(name: str, spec: ModelSpec) -> dict[str, object]:
+    kinds = {"point": PromptKind.CLICKS, "scribble": PromptKind.SCRIBBLES, "lasso": PromptKind.LASSO}
+    interactions = [each for each, kind in kinds.items() if kind in spec.accepted_prompts]
+    return {"id": name, "channels": [1], "dimensions": 3, "interactions": interactions}
 
 
 def _read_click(call: Call) -> Click:
@@ -209,10 +257,15 @@ def _read_click(call: Call) -> Click:
             violations=(Violation("point", "three whole numbers"),),
         )
     x, y, z = map(int, texts)
-    foreground = query.get("foreground", "false").lower()
+    return Click((x, y, z), _read_sign(call))
+
+
+def _read_sign(call: Call) -> bool:
+    """Whether what is drawn belongs to the object."""
+    foreground = call.request.query_params.get("foreground", "false").lower()
     if foreground not in (*_TRUE, *_FALSE):
         raise InvalidArgument(f"foreground is {quoted(foreground)}; expected true or false")
-    return Click((x, y, z), foreground in _TRUE)
+    return foreground in _TRUE
 
 
 def _guide(address: CallerAddress) -> str:

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway.core.access import Principal
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.core.runtime.process.disk_errors import disk_errors
 from gateway.http.forms import Form, FormFile, parse_object
 from gateway.http.requests.spool import SpoolFolder
-from sixpoint._typing import Array
+from sixpoint._typing import Array, Ints, Size
 from sixpoint.errors import ResourceExhausted, UploadError, VolumeError
 from sixpoint.geometry import Geometry
+from sixpoint.prompts.voxel_runs import check_voxel_count
 from sixpoint.volume import image_digest, voxel_type_number
 
-__all__ = ["SentImages", "read_geometry", "unpacked"]
+__all__ = ["SentImages", "read_geometry", "read_voxels", "unpacked"]
 
 _READ_BYTES, _PIECE_BYTES = 2**20, 2**23
 _PIECE_VOXELS = 2**21
@@ -99,6 +101,54 @@ def _next(unpacker: zlib._Decompress, source: BinaryIO) -> bytes:
         raise UploadError("the file is damaged: it is no gzip stream") from None
 
 
+async def read_voxels(form: Form, size: Size, *, what: str) -> Ints:
+    """Read what was drawn: an image of the size of the one that is shown, whose voxels are more than 0 there.
+
+    Args:
+        form: The form that it came in.
+        size: Voxels of the image along (x, y, z).
+        what: Name of the prompt, for the error.
+
+    Returns:
+        The voxels (x, y, z), shape [n, 3].
+
+    Raises:
+        PromptError: Nothing is drawn, or too much.
+        VolumeError: It is of another size.
+        UploadError: Its file is missing or damaged.
+    """
+    drawn = read_geometry(form)
+    if drawn.size != size:
+        raise VolumeError(f"the {what} is of size {drawn.size}, and the image of {size}; send the image again")
+    file = _voxel_file(form)
+    found, count, place, rest = list[npt.NDArray[np.int64]](), 0, 0, b""
+    async for piece in unpacked(file, math.prod(size) * _SENT.itemsize):
+        content = rest + piece
+        whole = len(content) - len(content) % _SENT.itemsize
+        rest = content[whole:]
+        indices = await asyncio.to_thread(_drawn, content[:whole], place)
+        place += whole // _SENT.itemsize
+        count += len(indices)
+        check_voxel_count(max(count, 1), what=what)
+        if len(indices):
+            found.append(indices)
+    check_voxel_count(count, what=what)
+    z, y, x = np.unravel_index(np.concatenate(found), size[::-1])
+    return np.stack([x, y, z], axis=1).astype(np.int32)
+
+
+def _drawn(content: bytes, first: int) -> npt.NDArray[np.int64]:
+    with np.errstate(invalid="ignore"):
+        return (np.flatnonzero(np.frombuffer(content, _SENT) > 0) + first).astype(np.int64)
+
+
+def _voxel_file(form: Form) -> FormFile:
+    file = form.file("file")
+    if file is None:
+        raise UploadError("the form has no file; expected the voxels in its field file")
+    return file
+
+
 class SentImages:
     """Stores images that ITK-SNAP sends.
 
@@ -131,9 +181,7 @@ class SentImages:
             StorageFull: The quota of the disk, or of the owner, is spent.
         """
         geometry = read_geometry(form)
-        file = form.file("file")
-        if file is None:
-            raise UploadError("the form has no file; expected the voxels in its field file")
+        file = _voxel_file(form)
         nbytes = math.prod(geometry.size) * _SENT.itemsize
         if nbytes > 2 * self._max_bytes:
             raise ResourceExhausted(

@@ -16,7 +16,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, Lasso, Point, Prompt, Scribble
 
-__all__ = ["begin_at", "box_prompt", "can_begin_at", "cube_around", "take_click"]
+__all__ = ["begin_at", "box_prompt", "can_begin_at", "cube_around", "take_click", "take_scribble"]
 
 # Of 15 to 150 mm, the edge of a cube with the best Dice over the labelled structures of several images.
 _EDGE_MM = 60.0
@@ -57,17 +57,50 @@ def take_click(click: Click, earlier: Sequence[Prompt], geometry: Geometry, spec
         geometry: Geometry of the image.
         spec: Spec of the model.
     """
-    begin = begin_at(click, geometry, spec)
-    last = max((n for n, prompt in enumerate(earlier) if isinstance(prompt, Box | ExtremePoints)), default=None)
-    if not begin or (last is None and earlier):
+    if not begin_at(click, geometry, spec):
         return [click]
+    voxel = _corners(np.array([click.point]))
+    return _take(click, voxel, cube_around(click.point, geometry), earlier, geometry, spec)
+
+
+def take_scribble(scribble: Scribble, earlier: Sequence[Prompt], geometry: Geometry, spec: ModelSpec) -> list[Prompt]:
+    """Return the prompts of the step that takes a scribble, as :func:`take_click` does of a click.
+
+    Args:
+        scribble: The scribble; one that is negative begins nothing.
+        earlier: Prompts of the object so far, in order.
+        geometry: Geometry of the image.
+        spec: Spec of the model.
+
+    Raises:
+        PromptError: The scribble exceeds the image.
+    """
+    drawn = _corners(scribble.to_index(geometry))
+    if not scribble.positive or spec.begun_by_clicks:
+        return [scribble]
+    (x0, y0, z0), (x1, y1, z1) = drawn
+    cube = cube_around(((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2), geometry)
+    return _take(scribble, drawn, _join(drawn, cube), earlier, geometry, spec)
+
+
+def _take(
+    prompt: Click | Scribble,
+    inside: _Corners,
+    estimate: _Corners,
+    earlier: Sequence[Prompt],
+    geometry: Geometry,
+    spec: ModelSpec,
+) -> list[Prompt]:
+    """The prompts of the step that takes a positive prompt, whose voxels lie inside the object."""
+    last = max((n for n, each in enumerate(earlier) if isinstance(each, Box | ExtremePoints)), default=None)
     if last is None:
-        return [*begin, click]
+        # What began by a mask or a lasso goes on.
+        return [prompt] if earlier else [box_prompt(*estimate, spec), prompt]
     extent = _corners(earlier[last].to_index(geometry))
-    if all(low <= at <= high for low, at, high in zip(extent[0], click.point, extent[1], strict=True)):
-        return [click]
-    corrections = [prompt for prompt in earlier[last + 1 :] if isinstance(prompt, Click | Scribble | Lasso)]
-    return [box_prompt(*_join(extent, cube_around(click.point, geometry)), spec), *corrections, click]
+    if _join(extent, inside) == extent:
+        return [prompt]
+    corrections = [each for each in earlier[last + 1 :] if isinstance(each, Click | Scribble | Lasso)]
+    return [box_prompt(*_join(extent, estimate), spec), *corrections, prompt]
 
 
 def cube_around(point: Point, geometry: Geometry) -> tuple[Index, Index]:

@@ -71,11 +71,13 @@ class SnapClient:
     Attributes:
         url: Address of the server.
         session: Id of the session; empty before the first image.
+        model: Model of the session.
         size: Voxels of the image along (x, y, z).
     """
 
     url: str
     session: str = ""
+    model: str = ""
     size: tuple[int, int, int] = field(default=(0, 0, 0))
 
     def connect(self) -> dict[str, list[str]]:
@@ -89,9 +91,10 @@ class SnapClient:
 
     def show(self, image: Volume, *, model: str = "annotation") -> None:
         """Send an image, in a session with a model."""
-        if self.session and self.session.rpartition(".")[0] != model:
+        if self.session and self.model != model:
             self._send("GET", f"v2/end_session/{self.session}")
             self.session = ""
+        self.model = model
         if not self.session:
             self.session = str(self._json("GET", f"v2/start_session/{model}")["session_id"])
         self._send("POST", f"upload_raw/{self.session}?filename=upload.nii.gz", files=encode_image(image))

@@ -18,6 +18,7 @@ from gateway.authentication.token_file import EntryKind
 from gateway.core.access import Role
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
+from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
 from tests.gateway.http.itksnap.snap_client import SnapClient, SnapError, encode_image
 from tests.gateway.http.sites import HttpSite
@@ -191,11 +192,22 @@ def test_who_may_do_what(guarded: dict[str, SnapClient]) -> None:
 def test_bodies(client: SnapClient) -> None:
     path = f"upload_raw/{client.session}"
     assert "no form" in str(refused(client, "POST", path, content=b"x"))
-    assert "not taken here yet" in str(
-        refused(
-            client, "POST", f"process_lasso_interaction/{client.session}?foreground=true", files=encode_image(IMAGE)
-        )
-    )
+    for kind in ("scribble", "lasso"):
+        for value, size, words in (
+            (0.0, IMAGE.geometry.size, f"{kind}"),
+            (np.nan, IMAGE.geometry.size, f"{kind}"),
+            (1.0, (8, 8, 8), "send the image again"),
+        ):
+            drawn = np.full(size[::-1], value, np.float32)
+            form = encode_image(Volume(drawn, Geometry(size=size)))
+            error = refused(client, "POST", f"process_{kind}_interaction/{client.session}?foreground=true", files=form)
+            assert words in str(error)
+        path = f"process_{kind}_interaction/{client.session}?foreground=true"
+        assert "no gzip stream" in str(refused(client, "POST", path, files=raw(FLOATS)))
+        assert "has no file" in str(refused(client, "POST", path, files={"metadata": encode_image(IMAGE)["metadata"]}))
+    everywhere = encode_image(Volume(np.ones(IMAGE.array.shape, np.float32), IMAGE.geometry))
+    path = f"process_lasso_interaction/{client.session}?foreground=true"
+    assert "lies on several slices" in str(refused(client, "POST", path, files=everywhere))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import sixpoint
-from gateway.http.windows.beginning import take_click
+from gateway.http.windows.beginning import take_click, take_scribble
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
+from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import PromptKind
-from sixpoint.prompts import Box, Click, ExtremePoints
+from sixpoint.prompts import Box, Click, ExtremePoints, Lasso, Prompt, Scribble
 from sixpoint.volume import Volume
 from tests.gateway.http.itksnap.snap_client import SnapClient, full_url
 from tests.support.images import noisy_volume
@@ -44,7 +45,7 @@ def image(request: pytest.FixtureRequest) -> Volume:
 
 def test_clicks_give_the_masks_of_grpc(http_gateway: Gateway, image: Volume) -> None:
     client = snap(http_gateway)
-    assert client.connect()["annotation"] == ["point"]
+    assert "point" in client.connect()["annotation"]
     client.show(image)
     masks = [client.point(INSIDE), client.point(ADDED), client.point(TAKEN, foreground=False)]
     with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours:
@@ -165,3 +166,60 @@ def test_a_point_outside_of_what_an_object_began_with_begins_it_anew() -> None:
     fourth = Click((100, 180, 100))
     again = take_click(fourth, [*steps, *grown, third], geometry, DEAF_SPEC)
     assert again == [Box((70, 70, 70), (190, 199, 130)), first, taken, second, third, fourth]
+
+
+def drawing(image: Volume, mask: Array) -> Volume:
+    """What ITK-SNAP sends of a stroke: an image of 0 and the number of the label."""
+    return Volume(mask.astype(np.float32) * 3, image.geometry)
+
+
+@pytest.mark.parametrize("geometry", ["plain", "oblique"])
+def test_strokes_give_the_masks_of_grpc(http_gateway: Gateway, geometry: str) -> None:
+    image = noisy_volume((42, 36, 28))
+    if geometry == "oblique":
+        image = Volume(image.array, replace(OBLIQUE, size=(42, 36, 28)))
+    client = snap(http_gateway)
+    assert client.connect()["nnInteractive"] == client.connect()["annotation"] == ["point", "scribble", "lasso"]
+    line, area = np.zeros(image.array.shape, np.uint8), np.zeros(image.array.shape, np.uint8)
+    line[14, 10:24, 20], area[14, 10:28, 12:30] = 1, 1
+    client.show(image, model="nnInteractive")
+    masks = [
+        client.stroke("lasso", drawing(image, area)),
+        client.stroke("scribble", drawing(image, line), foreground=False),
+    ]
+    client.reset()
+    masks += [client.stroke("scribble", drawing(image, line)), client.point(ADDED)]
+    scribble = Scribble(np.argwhere(line)[:, ::-1])
+    begin = take_scribble(scribble, [], image.geometry, DEAF_SPEC)
+    anew = take_click(Click(ADDED), begin, image.geometry, DEAF_SPEC)
+    with (
+        sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours,
+        ours.open_session(image, model="annotation") as first,
+        ours.open_session(image, model="annotation") as second,
+    ):
+        expected = [
+            first.annotate(Lasso.of_mask(area)).array,
+            first.annotate(Scribble(np.argwhere(line)[:, ::-1], False)).array,
+            second.annotate(*begin).array,
+            second.annotate(*anew).array,
+        ]
+    for mask, wanted in zip(masks, expected, strict=True):
+        assert np.array_equal(mask, wanted)
+    assert masks[0][area > 0].all()
+    assert not masks[1][line > 0].any()
+    assert masks[2][line > 0].all()
+
+
+def test_a_scribble_begins_an_object_and_makes_it_larger() -> None:
+    geometry = Geometry(size=(200, 200, 200))
+    line = Scribble(np.stack([np.arange(90, 141), np.full(51, 100), np.full(51, 100)], axis=1))
+    begun: list[Prompt] = [Box((85, 70, 70), (145, 130, 130)), line]
+    assert take_scribble(line, [], geometry, DEAF_SPEC) == begun
+    negative = Scribble([(10, 10, 10)], False)
+    assert take_scribble(negative, begun, geometry, DEAF_SPEC) == [negative]
+    far = Scribble([(100, 150, 100)])
+    assert take_scribble(far, begun, geometry, DEAF_SPEC) == [Box((70, 70, 70), (145, 180, 130)), line, far]
+    near = Scribble([(100, 120, 100)])
+    assert take_scribble(near, begun, geometry, DEAF_SPEC) == [near]
+    lasso = Lasso.of_mask(np.ones((1, 8, 8), np.uint8))
+    assert take_scribble(far, [lasso], geometry, DEAF_SPEC) == [far]
