@@ -36,11 +36,11 @@ def representative_clicks(voxels: Ints, *, spacing: Vector, count: int = 1) -> P
     Returns:
         Voxels (x, y, z) of the stroke, shape [count, 3].
     """
-    places = voxels * np.asarray(spacing, np.float64)
     chosen = [_deepest(voxels, spacing)]
     distances = np.full(len(voxels), np.inf)
     while len(chosen) < min(count, len(voxels)):
-        distances = np.minimum(distances, np.square(places - places[chosen[-1]]).sum(axis=1))
+        apart = (voxels - voxels[chosen[-1]]) * np.asarray(spacing, np.float64)
+        distances = np.minimum(distances, np.square(apart).sum(axis=1))
         chosen.append(int(distances.argmax()))
     return voxels[chosen].astype(np.float64)
 
@@ -106,17 +106,14 @@ def _deepest(voxels: Ints, spacing: Vector) -> int:
     """Number of the voxel farthest from the border of a stroke."""
     low, high = voxels.min(axis=0), voxels.max(axis=0)
     factor = -(-(high - low + 1) // _SEARCH_CELLS)
-    cells = (voxels - low) // factor
-    shape = cells.max(axis=0) + 1
-    grid = np.zeros(shape[::-1], np.bool_)
-    grid[tuple(cells.T[::-1])] = True
-    steps = np.asarray(spacing, np.float64) * factor
-    depth = _squared_depth(grid, steps[::-1])[tuple(cells.T[::-1])]
-    places = voxels * np.asarray(spacing, np.float64)
-    off_centre = np.square(places - places.mean(axis=0)).sum(axis=1)
+    x, y, z = ((voxels - low) // factor).T
+    grid = np.zeros(((high - low) // factor + 1)[::-1], np.bool_)
+    grid[z, y, x] = True
+    depth = _squared_depth(grid, (np.asarray(spacing, np.float64) * factor)[::-1])
     # Distances are sums of squares: equal depths may differ in the last bits.
-    deepest = depth >= depth.max() * (1 - 1e-6)
-    return int(np.where(deepest, off_centre, np.inf).argmin())
+    deepest = np.flatnonzero((depth >= depth.max() * (1 - 1e-6))[z, y, x])
+    off_centre = (voxels[deepest] - voxels.mean(axis=0)) * np.asarray(spacing, np.float64)
+    return int(deepest[np.square(off_centre).sum(axis=1).argmin()])
 
 
 def _squared_depth(grid: Bools, steps: Array) -> Float:

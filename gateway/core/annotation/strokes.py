@@ -39,7 +39,7 @@ MAX_STROKE_VOXELS = 2 * MAX_VOXELS
 """Voxels of all strokes on one object."""
 
 # Bytes for each voxel of a stroke while it is unpacked and put in order, and for those that were.
-_BYTES_PER_VOXEL = 96
+_BYTES_PER_VOXEL = 192
 # Clicks that stand for a stroke.
 _CLICKS = 1
 # Voxels of a stroke near which the answer may change; more are no denser than the reach of a click.
@@ -78,7 +78,10 @@ def place_stroke(prompt: Scribble | Lasso, *, geometry: Geometry, clicks_before:
     Raises:
         PromptError: The prompt does not fit the image, or arrived damaged.
     """
-    placed = geometry.orientation.index_to_canonical(prompt.voxels(geometry), size=geometry.size)
+    orientation, own = geometry.orientation, prompt.voxels(geometry)
+    placed = own[:, orientation.axes]
+    flipped = np.flatnonzero(orientation.flips)
+    placed[:, flipped] = np.array(geometry.canonical().size, np.int32)[flipped] - 1 - placed[:, flipped]
     # In one order, whatever that of the image's axes is: it decides between clicks that would do equally well.
     voxels = sorted_voxels(placed)
     clicks = representative_clicks(voxels, spacing=geometry.canonical().spacing, count=_CLICKS)

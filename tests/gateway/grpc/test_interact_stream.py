@@ -124,6 +124,18 @@ def test_what_begins_an_object_replaces_what_waited_before_it() -> None:
     assert [prompt.WhichOneof("kind") for prompt in prompts] == ["box", "click"]
 
 
+def test_scribbles_and_lassos_are_added_to_what_waits() -> None:
+    drawn = [annotation_pb.Prompt(scribble=annotation_pb.Scribble()), annotation_pb.Prompt(lasso=annotation_pb.Lasso())]
+    waiting = [
+        annotation_pb.InteractRequest(
+            id=number, annotate=annotation_pb.AnnotateRequest(session_id="s", prompts=[prompt])
+        )
+        for number, prompt in enumerate(drawn, 3)
+    ]
+    _, prompts = joined_of(box(1), click(2, 5), *waiting)
+    assert [prompt.WhichOneof("kind") for prompt in prompts] == ["box", "click", "scribble", "lasso"]
+
+
 def test_prompts_that_are_joined_are_not_copied() -> None:
     action = arrived(box(1))
     joined, (prompt,) = join_prompts([action])

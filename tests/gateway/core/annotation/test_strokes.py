@@ -238,7 +238,7 @@ def test_too_many_strokes_or_voxels_on_an_object_are_refused() -> None:
         accumulate(joined, read_prompts([one], geometry=VOLUME.geometry))
     # Before anything is unpacked: the frame of this one is of no use.
     huge = Scribble(VoxelRuns(b"", MAX_VOXELS))
-    assert estimate_reading_memory([SIX, huge, huge], geometry=VOLUME.geometry) == 96 * MAX_VOXELS
+    assert estimate_reading_memory([SIX, huge, huge], geometry=VOLUME.geometry) == 192 * MAX_VOXELS
     with pytest.raises(ResourceExhausted, match="3 scribbles and lassos of 3145728 voxels"):
         estimate_reading_memory([huge] * 3, geometry=VOLUME.geometry)
     assert estimate_reading_memory([SIX, Click((1, 2, 3))], geometry=VOLUME.geometry) == 0

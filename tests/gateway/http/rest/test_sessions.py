@@ -18,6 +18,8 @@ def test_models_are_listed_and_filtered(api: Api) -> None:
     names = {model["name"] for model in api.json("GET", "/models")["models"]}
     assert "annotation" in names
     only = api.json("GET", "/models?task=TASK_ANNOTATION&prompt_kind=PROMPT_KIND_BOX")["models"]
+    # Taken as clicks, which is as good to who asks for models.
+    assert api.json("GET", "/models?prompt_kind=PROMPT_KIND_SCRIBBLES")["models"] == only
     assert {model["task"] for model in only} == {"TASK_ANNOTATION"}
     model = api.json("GET", "/models/annotation")
     assert (model["name"], "PROMPT_KIND_EXTREME_POINTS" in model["prompt_kinds"]) == ("annotation", True)
