@@ -18,6 +18,7 @@ from tests.support.paths import ROOT
 
 __all__ = [
     "fetch_client",
+    "fetch_mitk",
     "fetch_napari",
     "fetch_ohif",
     "fetch_ohif_of_monai_label",
@@ -32,6 +33,7 @@ with_viewers = pytest.mark.skipif(not os.environ.get("VIEWERS"), reason="it down
 
 _FOLDER = ROOT / "out" / "viewers"
 _MONAI_LABEL = "monailabel==0.8.5"
+_MITK = "mitk-python==2026.6"
 _NAPARI = ("napari[pyqt6]==0.9.2", "napari-nninteractive==2.5.4")
 # Without them Qt's windows do not open: it says so, and names only one of them.
 _WINDOW_LIBRARIES = ("libxcb-cursor0", "libxcb-icccm4", "libxcb-keysyms1", "libegl1", "libgl1-mesa-dri", "xvfb")
@@ -107,13 +109,22 @@ def fetch_ohif() -> Path:
 
 def fetch_slicer() -> Path:
     """Python with 3D Slicer's core, in an environment of its own; 1 GB."""
-    python = _FOLDER / "slicer" / "bin" / "python"
-    if not (_FOLDER / "slicer" / "done").is_file():
-        made = subprocess.run(["python3.12", "-m", "venv", _FOLDER / "slicer"], check=False, capture_output=True)
+    return _fetch_environment("slicer", *_SLICER)
+
+
+def fetch_mitk() -> Path:
+    """Python with MITK, in an environment of its own; 0.5 GB."""
+    return _fetch_environment("mitk", _MITK)
+
+
+def _fetch_environment(name: str, *packages: str) -> Path:
+    python = _FOLDER / name / "bin" / "python"
+    if not (_FOLDER / name / "done").is_file():
+        made = subprocess.run(["python3.12", "-m", "venv", _FOLDER / name], check=False, capture_output=True)
         if made.returncode:
-            pytest.skip("3D Slicer's core needs python3.12 on the PATH")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *_SLICER], check=True)
-        (_FOLDER / "slicer" / "done").touch()
+            pytest.skip(f"{packages[0]} needs python3.12 on the PATH")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        (_FOLDER / name / "done").touch()
     return python
 
 
