@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sixpoint._typing import Bools, Index
 
@@ -19,7 +20,7 @@ class LabelledObject:
         voxels: Voxels [z, y, x] of a box of the image.
         lower: Index (x, y, z) of the box's first voxel.
         model: Name of the model that outlined it; empty if no model did.
-        model_version: Version of that model.
+        model_version: Version of that model; empty if it has not answered, as where an initial mask was left as it was.
         automatic: Whether the model needed no prompts.
     """
 
@@ -30,6 +31,13 @@ class LabelledObject:
     model: str = ""
     model_version: str = ""
     automatic: bool = False
+
+    @property
+    def origin(self) -> Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]:
+        """How it was outlined, in DICOM's terms."""
+        if not (self.model and self.model_version):
+            return "MANUAL"
+        return "AUTOMATIC" if self.automatic else "SEMIAUTOMATIC"
 
     @property
     def box(self) -> tuple[slice, slice, slice]:

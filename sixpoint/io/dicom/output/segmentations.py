@@ -103,8 +103,7 @@ def _pixels(objects: Sequence[LabelledObject], numbers: Sequence[int], source: S
         )
     if pixels.size * len(objects) > _MAX_STACKED_BYTES:
         raise InvalidArgument(
-            f"{len(objects)} objects that overlap are too many for one DICOM file of this image; write them one by one "
-            "(segment=N in Python)"
+            f"{len(objects)} objects that overlap are too many for one DICOM file of this image; save them one by one"
         )
     stacked = np.zeros((*shape, len(objects)), np.uint8)
     for position, item in enumerate(objects):
@@ -123,20 +122,16 @@ def _describe(item: LabelledObject, number: int) -> SegmentDescription:
     """What a segment shows, and who outlined it."""
     meaning = code_of(item.name)
     algorithm = None
-    kind = SegmentAlgorithmTypeValues.MANUAL
-    if item.model:
-        kind = SegmentAlgorithmTypeValues.AUTOMATIC if item.automatic else SegmentAlgorithmTypeValues.SEMIAUTOMATIC
+    if item.origin != "MANUAL":
         algorithm = highdicom.AlgorithmIdentificationSequence(
-            name=text(item.model),
-            family=codes.DCM.ArtificialIntelligence,
-            version=text(item.model_version) or "unknown",
+            name=text(item.model), family=codes.DCM.ArtificialIntelligence, version=text(item.model_version)
         )
     description = SegmentDescription(
         segment_number=number,
         segment_label=text(item.name) or f"Segment {item.number}",
         segmented_property_category=meaning.category,
         segmented_property_type=meaning.kind,
-        algorithm_type=kind,
+        algorithm_type=SegmentAlgorithmTypeValues[item.origin],
         algorithm_identification=algorithm,
         display_color=CIELabColor.from_rgb(*(round(part * 255) for part in label_colour(item.number))),
     )

@@ -99,8 +99,8 @@ def _roi(item: LabelledObject, source: SourceImage) -> Dataset:
     roi = Dataset()
     roi.ROINumber, roi.ROIName = item.number, text(item.name) or f"Segment {item.number}"
     roi.ReferencedFrameOfReferenceUID = source.subject.FrameOfReferenceUID
-    roi.ROIGenerationAlgorithm = ("AUTOMATIC" if item.automatic else "SEMIAUTOMATIC") if item.model else "MANUAL"
-    if item.model:
+    roi.ROIGenerationAlgorithm = item.origin
+    if item.origin != "MANUAL":
         roi.ROIGenerationDescription = text(f"{item.model} {item.model_version}")
     return roi
 

@@ -113,6 +113,16 @@ def test_segments_are_coded_and_say_what_outlined_them(tmp_path: Path, kind: str
     assert (made.Manufacturer, made.SoftwareVersions, made.ContentCreatorName) == ("sixpoint", __version__, "Doe^John")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_no_model_answered_is_manual(tmp_path: Path, kind: str) -> None:
+    made = save(tmp_path / "m.dcm", write_series(tmp_path / "s"), [LabelledObject(1, "", LIVER, model="m")], kind=kind)
+    if kind == "rtstruct":
+        assert made.StructureSetROISequence[0].ROIGenerationAlgorithm == "MANUAL"
+    else:
+        assert made.SegmentSequence[-1].SegmentAlgorithmType == "MANUAL"
+        assert "SegmentAlgorithmName" not in made.SegmentSequence[-1]
+
+
 @pytest.mark.parametrize("kind", ["seg", "labelmap"])
 def test_a_segmentation_refers_to_every_slice_and_leaves_out_empty_frames(tmp_path: Path, kind: str) -> None:
     series = write_series(tmp_path / "series")

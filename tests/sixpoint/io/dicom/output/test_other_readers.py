@@ -101,7 +101,12 @@ def test_plastimatch(tmp_path: Path) -> None:
 def test_dciodvfy_finds_no_error(tmp_path: Path, image: Path, kind: str) -> None:
     # It knows no LABELMAP: the class is younger.
     check = program("dciodvfy", "apt-get install dicom3tools")
-    save(tmp_path / "mask.dcm", image, [*TWO, LabelledObject(3, "", OVERLAPPING, model="m")], kind=kind)
+    save(
+        tmp_path / "mask.dcm",
+        image,
+        [*TWO, LabelledObject(3, "", OVERLAPPING, model="m", model_version="1")],
+        kind=kind,
+    )
     done = subprocess.run([check, tmp_path / "mask.dcm"], check=False, capture_output=True, text=True)
     assert "Segmentation" in done.stderr or "RTStructureSet" in done.stderr
     assert "Error" not in done.stderr + done.stdout
