@@ -40,7 +40,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, Role]] = {
         "GetDataset": Role.VIEWER,
         "ListDatasets": Role.VIEWER,
         "AddLabels": Role.ENGINEER,
-        "AddImages": Role.ENGINEER,
+        "AddImages": Role.ANNOTATOR,
         "ListDatasetImages": Role.VIEWER,
         "SaveAnnotation": Role.ANNOTATOR,
         "ImportAnnotation": Role.ANNOTATOR,

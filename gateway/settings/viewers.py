@@ -24,6 +24,8 @@ class ViewerSettings(SettingsPart):
     """PEM file with the authorities of the DICOMweb server's certificate; by default those of the system."""
     dicomweb_tenants: str = "default"
     """Tenants whose members may use the DICOMweb server, with commas: it knows no tenants, so they see all it has."""
+    viewer_dataset: str = ""
+    """Dataset to which viewers of MONAI Label add images, and in which they save labels; none by default."""
     ohif_folder: Path | None = None
     """Folder with the files of the viewer OHIF, which is then at /ohif/; none by default."""
 

@@ -14,9 +14,11 @@ import SimpleITK as sitk
 
 import sixpoint
 from gateway.server import Gateway
+from gateway.triton.local.server import LocalTriton
 from sixpoint.prompts import ExtremePoints
 from tests.gateway.http.monai_label.test_masks import SIX
 from tests.support.images import noisy_volume
+from tests.support.servers import running_gateway
 from tests.viewers.programs import fetch_client, with_viewers
 
 pytestmark = with_viewers
@@ -67,9 +69,28 @@ def test_the_client_does_its_work(http_gateway: Gateway, client_module: Any, tmp
     assert not client.train_status(check_if_running=True)
     for refused in (
         partial(client.train_start, "annotation", {}),
-        partial(client.save_label, "my image", str(tmp_path / "image.nii.gz"), params={}),
         partial(client.infer, "annotation", "other image", dict(params)),
     ):
         with pytest.raises(client_module.MONAILabelClientException) as failure:
             refused()
         assert json.loads(failure.value.msg.partition("Response: ")[2])["reason"].endswith("NOT_FOUND")
+
+
+def test_the_client_submits_labels(triton: LocalTriton, client_module: Any, tmp_path: Path) -> None:
+    image = noisy_volume((40, 36, 34))
+    image.write(tmp_path / "image.nii.gz")
+    with running_gateway(triton_url=triton.address, http_port=0, viewer_dataset="organs") as gateway:
+        client = client_module.MONAILabelClient(f"http://127.0.0.1:{gateway.http_ports['http']}", str(tmp_path))
+        with sixpoint.Client(f"127.0.0.1:{gateway.port}") as ours:
+            ours.datasets.create("organs", labels=["spleen", "liver"])
+            digest = client.upload_image(str(tmp_path / "image.nii.gz"), "my image")["image"]
+            params = {"label": "liver", "foreground": SIX, "background": [], "result_extension": ".nrrd"}
+            file, _ = client.infer("annotation", "my image", params)
+            saved = client.save_label("my image", file, params={"label_info": [{"name": "liver", "idx": 1}]})
+            assert saved["image"] == digest
+            (info,) = ours.datasets.annotations("organs")
+            mask = ours.datasets.masks(info.id).mask("liver").array
+            assert np.array_equal(mask, sitk.GetArrayFromImage(sitk.ReadImage(file)))
+        back = sitk.ReadImage(client.download_label(digest, "final"))
+        assert np.array_equal(sitk.GetArrayFromImage(back), 2 * mask)
+        assert client.next_sample("first", {}) == {}

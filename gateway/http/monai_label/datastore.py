@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Catalog
-from gateway.core.sessions import Session, Sessions
 from gateway.http.calls import Call
 from gateway.http.forms import read_object
 from gateway.http.monai_label.info import STRATEGIES, describe
+from gateway.http.monai_label.samples import Sample, Samples
 from gateway.http.windows.handles import ImageHandle
 from gateway.http.windows.names import ImageNames
 from gateway.http.windows.sessions import ClientSessions, image_file_name
@@ -22,24 +21,13 @@ from sixpoint.errors.shortening import quoted
 
 __all__ = ["Datastore"]
 
-_PAGE = 1000
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """An image that the caller opened, and whether it has annotations."""
-
-    digest: str
-    created: float
-    annotated: bool
-
 
 class Datastore:
     """Takes and gives images, and tells which of them to annotate next.
 
     Args:
         images: All images.
-        sessions: All sessions.
+        samples: Images to annotate.
         catalog: Models that can be used now.
         clients: Takes and sends images.
         names: Names that clients gave to images.
@@ -49,28 +37,33 @@ class Datastore:
         self,
         *,
         images: ImageStore,
-        sessions: Sessions,
+        samples: Samples,
         catalog: Catalog,
         clients: ClientSessions,
         names: ImageNames,
     ) -> None:
         self._images = images
-        self._sessions = sessions
+        self._samples = samples
         self._catalog = catalog
         self._clients = clients
         self._names = names
 
     async def info(self, call: Call) -> Response:
         """``GET /info/``."""
-        samples = await self._samples(call)
+        samples = await self._samples.all(call.principal)
         completed = sum(sample.annotated for sample in samples)
         return JSONResponse(
-            describe(self._catalog.list(tenant=call.principal.tenant), total=len(samples), completed=completed)
+            describe(
+                self._catalog.list(tenant=call.principal.tenant),
+                labels=await self._samples.labels(call.principal),
+                total=len(samples),
+                completed=completed,
+            )
         )
 
     async def summary(self, call: Call) -> Response:
-        """``GET /datastore/``: images that the caller opened."""
-        samples = await self._samples(call)
+        """``GET /datastore/``: images of the dataset, or those that the caller opened."""
+        samples = await self._samples.all(call.principal)
         output = call.request.query_params.get("output", "stats")
         if output == "train":
             return JSONResponse([])
@@ -85,6 +78,7 @@ class Datastore:
         record, _ = await self._clients.upload(call, "file")
         if name := call.request.query_params.get("image"):
             self._names.remember(call.principal, name, record.digest)
+        await self._samples.add(call.principal, record.digest)
         await self._clients.announce(call, ImageHandle(record.digest))
         return JSONResponse({"image": record.digest})
 
@@ -101,12 +95,12 @@ class Datastore:
         return JSONResponse({"ts": int(record.created), "name": image_file_name(record.digest)})
 
     async def next_sample(self, call: Call) -> Response:
-        """``POST /activelearning/{strategy}``: an image that the caller opened and did not annotate; {} for none."""
+        """``POST /activelearning/{strategy}``: an image without annotation; {} for none."""
         await read_object(call)
         strategy = call.request.path_params["strategy"]
         if strategy not in STRATEGIES:
             raise NotFound(f"there is no strategy {quoted(strategy)}; there are: {', '.join(STRATEGIES)}")
-        waiting = [sample for sample in await self._samples(call) if not sample.annotated]
+        waiting = [sample for sample in await self._samples.all(call.principal) if not sample.annotated]
         if not waiting:
             return JSONResponse({})
         first = min(waiting, key=lambda sample: sample.created)
@@ -120,23 +114,9 @@ class Datastore:
             }
         )
 
-    async def _samples(self, call: Call) -> list[_Sample]:
-        page = await self._sessions.page(call.principal, size=_PAGE)
-        samples: dict[str, _Sample] = {}
-        for session in page.sessions:
-            digest = session.row.image_digest
-            known = samples.get(digest)
-            created = min(session.row.created, known.created if known else session.row.created)
-            samples[digest] = _Sample(digest, created, _is_annotated(session) or bool(known and known.annotated))
-        return list(samples.values())
 
-
-def _is_annotated(session: Session) -> bool:
-    return any(segment.head for segment in session.segments)
-
-
-def _describe_sample(sample: _Sample) -> dict[str, object]:
+def _describe_sample(sample: Sample) -> dict[str, object]:
     return {
         "image": {"ext": ".nrrd", "info": {"ts": int(sample.created), "name": image_file_name(sample.digest)}},
-        "labels": {},
+        "labels": {"final": {"ext": ".nrrd", "info": {}}} if sample.saved else {},
     }

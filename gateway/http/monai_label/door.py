@@ -7,8 +7,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 import sixpoint
 from gateway.core.access import Role
+from gateway.core.datasets import Annotations, AnnotationSaver, Datasets
 from gateway.core.images import ImageStore
-from gateway.core.runtime import Catalog, DeadlineLimits
+from gateway.core.runtime import Admission, Catalog, DeadlineLimits
 from gateway.core.sessions import Sessions
 from gateway.http.calls import Call, Handler
 from gateway.http.dicomweb import DicomwebProxy, SeriesImages, dicomweb_routes
@@ -16,6 +17,8 @@ from gateway.http.door import CallerAddress, Door, HttpRoute
 from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label.datastore import Datastore
 from gateway.http.monai_label.inference import Inference
+from gateway.http.monai_label.labels import Labels
+from gateway.http.monai_label.samples import Samples
 from gateway.http.requests.spool import Spool
 from gateway.http.windows import Windows
 from gateway.http.windows.names import ImageNames
@@ -26,7 +29,7 @@ __all__ = ["monai_label_door"]
 _NO_TRAINING = "this gateway does not train; train with sixpoint's trainer, and publish what it exports"
 _NO_BATCHES = "batches are not there yet; ask for one image after the other (/infer/{model})"
 _NO_SCORING = "scoring is not there yet"
-_NO_LABELS = "labels are not stored here yet; save the segmentation in the viewer"
+_NO_LABEL_REMOVAL = "saved annotations stay; reject one, with a reason (sixpoint dataset reject)"
 _NO_REMOVAL = "images are removed when nobody has used them for a while, not on request"
 
 
@@ -35,8 +38,13 @@ def monai_label_door(
     images: ImageStore,
     sessions: Sessions,
     catalog: Catalog,
+    datasets: Datasets,
+    annotations: Annotations,
+    saver: AnnotationSaver,
+    dataset: str,
     files: ImageFiles,
     spool: Spool,
+    memory: Admission,
     windows: Windows,
     deadlines: tuple[DeadlineLimits, DeadlineLimits, DeadlineLimits],
     series: SeriesImages | None,
@@ -48,8 +56,13 @@ def monai_label_door(
         images: All images.
         sessions: All sessions.
         catalog: Models that can be used now.
+        datasets: All datasets.
+        annotations: All annotations.
+        saver: Saves annotations.
+        dataset: Name of the dataset in which viewers save labels; empty for none.
         files: Stores images that come as files.
         spool: Files of running calls.
+        memory: Memory of label maps.
         windows: Sessions of clients.
         deadlines: Deadlines of calls, uploads and segmentations.
         series: Finds series of the DICOMweb server; None without one.
@@ -57,7 +70,19 @@ def monai_label_door(
     """
     short, upload, segmentation = deadlines
     names, clients = ImageNames(), windows.clients
-    store = Datastore(images=images, sessions=sessions, catalog=catalog, clients=clients, names=names)
+    samples = Samples(sessions=sessions, datasets=datasets, dataset=dataset)
+    store = Datastore(images=images, samples=samples, catalog=catalog, clients=clients, names=names)
+    labels = Labels(
+        images=images,
+        datasets=datasets,
+        annotations=annotations,
+        saver=saver,
+        files=files,
+        names=names,
+        spool=spool,
+        memory=memory,
+        dataset=dataset,
+    )
     inference = Inference(
         catalog=catalog,
         images=images,
@@ -81,6 +106,8 @@ def monai_label_door(
         HttpRoute("PUT", "/datastore/image", store.put_image, Role.ANNOTATOR, upload),
         HttpRoute("GET", "/datastore/image", store.get_image, Role.VIEWER, upload),
         HttpRoute("GET", "/datastore/image/info", store.image_info, Role.VIEWER, short, short=True),
+        HttpRoute("PUT", "/datastore/label", labels.put, Role.ANNOTATOR, upload),
+        HttpRoute("GET", "/datastore/label", labels.get, Role.VIEWER, upload),
         HttpRoute("POST", "/infer/{model}", inference.infer, Role.ANNOTATOR, segmentation),
         HttpRoute("POST", "/activelearning/{strategy}", store.next_sample, Role.ANNOTATOR, short, short=True),
     ]
@@ -93,9 +120,7 @@ def monai_label_door(
         ("GET", "/batch/infer", Role.VIEWER, _NO_BATCHES),
         ("POST", "/batch/infer/{model}", Role.ENGINEER, _NO_BATCHES),
         ("GET", "/scoring/", Role.VIEWER, _NO_SCORING),
-        ("GET", "/datastore/label", Role.VIEWER, _NO_LABELS),
-        ("PUT", "/datastore/label", Role.ANNOTATOR, _NO_LABELS),
-        ("DELETE", "/datastore/label", Role.ANNOTATOR, _NO_LABELS),
+        ("DELETE", "/datastore/label", Role.ANNOTATOR, _NO_LABEL_REMOVAL),
         ("DELETE", "/datastore/", Role.ADMIN, _NO_REMOVAL),
     ):
         routes.append(HttpRoute(method, path, _absent(reason), role, short))

@@ -17,12 +17,13 @@ STRATEGIES = {
 """Strategies of active learning, and what they choose."""
 
 
-def describe(models: Iterable[Model], *, total: int, completed: int) -> dict[str, object]:
+def describe(models: Iterable[Model], *, labels: Iterable[str] = (), total: int, completed: int) -> dict[str, object]:
     """Return the answer to ``GET /info/``. It must have no ``config``: 3D Slicer refuses such servers as too old.
 
     Args:
         models: Models that can be used now.
-        total: Number of the caller's images.
+        labels: Names of labels that people save, before those of models.
+        total: Number of images.
         completed: Number of those with annotations.
     """
     chosen = list(models)
@@ -30,7 +31,7 @@ def describe(models: Iterable[Model], *, total: int, completed: int) -> dict[str
         "name": "sixpoint",
         "description": "sixpoint: outline organs in 3D images",
         "version": sixpoint.__version__,
-        "labels": list(dict.fromkeys(label for model in chosen for label in model.spec.labels)),
+        "labels": list(dict.fromkeys((*labels, *(label for model in chosen for label in model.spec.labels)))),
         "models": {model.name: _describe(model) for model in chosen},
         "trainers": {},
         "strategies": {name: {"description": text} for name, text in STRATEGIES.items()},

@@ -1,0 +1,172 @@
+"""``/datastore/label``: what people submit in a viewer becomes an annotation of a dataset."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from gateway.core.access import Activity
+from gateway.core.datasets import Annotations, AnnotationSaver, Datasets
+from gateway.core.images import ImageHeader, ImageStore
+from gateway.core.runtime import Admission
+from gateway.http.calls import Call
+from gateway.http.forms import parse_object, read_form
+from gateway.http.image_files import ImageFiles
+from gateway.http.requests.spool import Spool
+from gateway.http.windows.label_files import FileFormat, label_map_bytes, write_label_map
+from gateway.http.windows.names import ImageNames
+from gateway.http.windows.replies import FileReply
+from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, NotFound
+from sixpoint.errors.shortening import quoted
+from sixpoint.geometry import Geometry
+from sixpoint.mask import PackedMask, pack
+from sixpoint.masks.labels import MAX_SEGMENTS, whole_labels
+from sixpoint.masks.regridding import reorder
+from sixpoint.volume import VOXEL_TYPES
+
+__all__ = ["Labels"]
+
+_NO_DATASET = (
+    "labels are not stored here: the gateway's setting SIXPOINT_VIEWER_DATASET names no dataset; save the segmentation "
+    "in the viewer"
+)
+
+
+class Labels:
+    """Takes and gives labels.
+
+    Args:
+        images: All images.
+        datasets: All datasets.
+        annotations: All annotations.
+        saver: Saves annotations.
+        files: Reads files.
+        names: Names that clients gave to images.
+        spool: Files of running calls.
+        memory: Memory of label maps.
+        dataset: Name of the dataset; empty for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        images: ImageStore,
+        datasets: Datasets,
+        annotations: Annotations,
+        saver: AnnotationSaver,
+        files: ImageFiles,
+        names: ImageNames,
+        spool: Spool,
+        memory: Admission,
+        dataset: str,
+    ) -> None:
+        self._images = images
+        self._datasets = datasets
+        self._annotations = annotations
+        self._saver = saver
+        self._files = files
+        self._names = names
+        self._spool = spool
+        self._memory = memory
+        self._dataset = dataset
+
+    async def put(self, call: Call) -> Response:
+        """``PUT /datastore/label``: save a label map; its numbers are those of ``label_info``, or of the dataset."""
+        self._require_dataset()
+        call.limits.check(call.principal, Activity.UPLOAD)
+        folder = await call.stack.enter_async_context(self._spool.folder())
+        form = await read_form(call, folder, max_bytes=self._files.max_body_bytes)
+        params = parse_object(form.fields.get("params", ""), what="the field params")
+        file = form.file("label")
+        if file is None:
+            raise InvalidArgument("the form has no file in its field label; expected a label map, such as .nrrd")
+        async with call.while_connected():
+            handle = self._names.find(call.principal, call.request.query_params.get("image", ""))
+            record = await self._images.describe(handle.digest, principal=call.principal)
+            dataset = await self._datasets.get(self._dataset, principal=call.principal)
+            own = {label.number: label.name for label in dataset.row.labels}
+            label_names = _label_names(params) or own
+            header, path = await self._files.read(file, folder)
+            async with self._memory.slot(), self._memory.memory(3 * header.byte_count):
+                masks = await asyncio.to_thread(_masks, header, path, record.geometry, label_names)
+            saved = await self._saver.add(self._dataset, handle.digest, masks, principal=call.principal)
+        return JSONResponse({"image": handle.digest, "label": handle.digest, "version": saved.version})
+
+    async def get(self, call: Call) -> Response:
+        """``GET /datastore/label``: the latest annotation of an image, as NRRD, with the dataset's numbers."""
+        self._require_dataset()
+        handle = self._names.find(call.principal, call.request.query_params.get("label", ""))
+        record = await self._images.describe(handle.digest, principal=call.principal)
+        page = await self._annotations.page(self._dataset, principal=call.principal, digest=handle.digest, size=1)
+        if not page.entries:
+            raise NotFound("nobody has saved a label of this image yet")
+        row = await self._annotations.get(page.entries[0].id, principal=call.principal)
+        masks = await self._annotations.masks(row.id, principal=call.principal)
+        parts = [(mask.number, mask.mask) for mask in masks]
+        folder = await call.stack.enter_async_context(self._spool.folder())
+        path = folder.path / "label"
+        async with self._memory.slot():
+            nbytes = label_map_bytes(record.geometry, parts)
+            self._memory.check(nbytes, what="the label map")
+            folder.reserve(nbytes)
+            async with self._memory.memory(nbytes):
+                await asyncio.to_thread(write_label_map, path, record.geometry, parts, FileFormat(".nrrd"))
+        disposition = {"content-disposition": f'attachment; filename="{handle.digest[:12]}.label.nrrd"'}
+        return FileReply(path, media_type="application/octet-stream", headers=disposition)
+
+    def _require_dataset(self) -> None:
+        if not self._dataset:
+            raise FailedPrecondition(_NO_DATASET)
+
+
+def _label_names(params: Mapping[str, object]) -> dict[int, str]:
+    """The name of each number, as the client says; empty if it does not say.
+
+    Raises:
+        InvalidArgument: It says something else.
+    """
+    info = params.get("label_info") or []
+    wrong = InvalidArgument('params.label_info is no list of {"name": text, "idx": number}, one for each label')
+    if not isinstance(info, list) or len(info) > MAX_SEGMENTS:
+        raise wrong
+    names: dict[int, str] = {}
+    for each in info:
+        if not isinstance(each, dict) or not isinstance(each.get("name"), str) or type(each.get("idx")) is not int:
+            raise wrong
+        if names.setdefault(each["idx"], each["name"]) != each["name"]:
+            raise InvalidArgument(f"params.label_info names the number {each['idx']} twice")
+    return names
+
+
+def _masks(
+    header: ImageHeader, path: Path, geometry: Geometry, names: Mapping[int, str]
+) -> list[tuple[str, PackedMask]]:
+    """The mask of each label that has voxels.
+
+    What has none is left out: viewers list all their segments, also those that nobody drew: they are not known.
+
+    Raises:
+        DatasetError: The label map does not fit the image, or has a number without a name.
+    """
+    voxels = np.memmap(path, VOXEL_TYPES[header.voxel_type], mode="r", shape=header.geometry.shape)
+    try:
+        labels = reorder(whole_labels(voxels), header.geometry, geometry)
+    except ValueError as error:
+        raise DatasetError(f"the label map {error}") from None
+    numbers = [int(number) for number in np.unique(labels) if number]
+    unknown = [number for number in numbers if number not in names]
+    if unknown:
+        raise DatasetError(
+            f"the label map has the number {unknown[0]}, and neither label_info nor the dataset says what that is"
+        )
+    masks: dict[str, PackedMask] = {}
+    for number in numbers:
+        if (name := names[number]) in masks:
+            raise DatasetError(f"label {quoted(name)} has several numbers; give each label one")
+        masks[name] = pack(labels == number, (0, 0, 0))
+    return list(masks.items())

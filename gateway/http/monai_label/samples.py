@@ -1,0 +1,92 @@
+"""The images that a client of MONAI Label works on: those of a dataset, or those that the caller opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.core.access import Principal
+from gateway.core.datasets import AnnotationState, Datasets, NewImage
+from gateway.core.sessions import Session, Sessions
+
+__all__ = ["Sample", "Samples"]
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image to annotate.
+
+    Attributes:
+        digest: SHA-256 of the image.
+        created: Time when it came, seconds since 1970.
+        annotated: Whether it has an annotation; a rejected one is none.
+        saved: Whether an annotation is stored.
+    """
+
+    digest: str
+    created: float
+    annotated: bool
+    saved: bool = False
+
+
+class Samples:
+    """Lists images to annotate.
+
+    Args:
+        sessions: All sessions.
+        datasets: All datasets.
+        dataset: Name of the dataset whose images they are; empty for those that the caller opened.
+    """
+
+    def __init__(self, *, sessions: Sessions, datasets: Datasets, dataset: str) -> None:
+        self._sessions = sessions
+        self._datasets = datasets
+        self._dataset = dataset
+
+    async def all(self, principal: Principal) -> list[Sample]:
+        """List the images.
+
+        Raises:
+            DatasetNotFound: The dataset is not there.
+        """
+        return await (self._of_dataset(principal) if self._dataset else self._of_sessions(principal))
+
+    async def labels(self, principal: Principal) -> tuple[str, ...]:
+        """Names of the dataset's labels; empty without a dataset."""
+        if not self._dataset:
+            return ()
+        dataset = await self._datasets.get(self._dataset, principal=principal)
+        return tuple(label.name for label in dataset.row.labels)
+
+    async def add(self, principal: Principal, digest: str) -> None:
+        """Add an image to the dataset, if there is one; not the name that came with it, which may be a patient's."""
+        if self._dataset:
+            await self._datasets.add_images(self._dataset, [NewImage(digest)], principal=principal)
+
+    async def _of_dataset(self, principal: Principal) -> list[Sample]:
+        samples: list[Sample] = []
+        token = ""
+        while True:
+            page = await self._datasets.images(self._dataset, principal=principal, size=_PAGE, token=token)
+            for image in page.entries:
+                if image.geometry is not None:
+                    done = image.state not in (None, AnnotationState.REJECTED)
+                    samples.append(Sample(image.image_digest, image.added, done, image.annotation_count > 0))
+            token = page.next_token
+            if not token:
+                return samples
+
+    async def _of_sessions(self, principal: Principal) -> list[Sample]:
+        page = await self._sessions.page(principal, size=_PAGE)
+        samples: dict[str, Sample] = {}
+        for session in page.sessions:
+            digest = session.row.image_digest
+            known = samples.get(digest)
+            created = min(session.row.created, known.created if known else session.row.created)
+            samples[digest] = Sample(digest, created, _is_annotated(session) or bool(known and known.annotated))
+        return list(samples.values())
+
+
+def _is_annotated(session: Session) -> bool:
+    return any(segment.head for segment in session.segments)

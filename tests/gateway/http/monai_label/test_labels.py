@@ -1,0 +1,168 @@
+"""Labels that people submit in a viewer: stored in a dataset, given back, and what is next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import sixpoint
+from gateway.server import Gateway
+from gateway.triton.local.server import LocalTriton
+from sixpoint._typing import Array
+from sixpoint.volume import Volume
+from tests.gateway.http.monai_label.test_masks import OBLIQUE
+from tests.gateway.http.sites import HttpSite, read_mask
+from tests.support.images import noisy_volume
+from tests.support.servers import running_gateway
+
+INFO = [{"name": "liver", "idx": 3}, {"name": "spleen", "idx": 7}, {"name": "kidney", "idx": 9}]
+SMALL = noisy_volume((12, 10, 9))
+
+
+@pytest.fixture(scope="module")
+def gateway(triton: LocalTriton) -> Iterator[Gateway]:
+    with running_gateway(triton_url=triton.address, http_port=0, viewer_dataset="abdomen") as gateway:
+        with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
+            client.datasets.create("abdomen", labels=["spleen", "liver"])
+        yield gateway
+
+
+@pytest.fixture
+def viewer(gateway: Gateway) -> HttpSite:
+    return HttpSite.of(gateway)
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[sixpoint.Client]:
+    with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
+        yield client
+
+
+def _send(viewer: HttpSite, volume: Volume, folder: Path, name: str) -> str:
+    volume.write(folder / "image.nrrd")
+    files = {"file": ("image.nrrd", (folder / "image.nrrd").read_bytes())}
+    return str(viewer.request("PUT", f"/datastore/?image={name}", files=files).json()["image"])
+
+
+def _submit(
+    viewer: HttpSite, image: str, labels: Array, like: Volume, folder: Path, info: object = INFO
+) -> httpx.Response:
+    """Submit a label map as 3D Slicer does."""
+    Volume(labels, like.geometry).write(folder / "label.nrrd")
+    files = {
+        "label": ("label.nrrd", (folder / "label.nrrd").read_bytes()),
+        "params": (None, json.dumps({"label_info": info, "model": "annotation"})),
+    }
+    return viewer.request("PUT", f"/datastore/label?image={image}", files=files)
+
+
+def _label_map(volume: Volume) -> Array:
+    labels = np.zeros(volume.array.shape, np.uint8)
+    labels[2:5, 3:7, 4:9] = 3
+    labels[5:7, 3:7, 4:9] = 7
+    return labels
+
+
+def test_a_label_map_becomes_an_annotation_and_comes_back(
+    viewer: HttpSite, client: sixpoint.Client, tmp_path: Path
+) -> None:
+    digest = _send(viewer, OBLIQUE, tmp_path, "mustermann")
+    labels = _label_map(OBLIQUE)
+    saved = _submit(viewer, "mustermann", labels, OBLIQUE, tmp_path)
+    assert (saved.status_code, saved.json()["version"]) == (200, 1)
+    (info,) = client.datasets.annotations("abdomen", digest=digest)
+    # Nobody said that the image has no kidney.
+    assert dict(info.voxel_counts) == {"spleen": (labels == 7).sum(), "liver": (labels == 3).sum()}
+    assert info.state == "submitted"
+    assert "mustermann" not in repr(client.datasets.images("abdomen"))
+    masks = client.datasets.masks(info.id)
+    assert np.array_equal(masks.mask("liver").array, labels == 3)
+    back = viewer.get(f"/datastore/label?label={digest}&tag=final")
+    assert back.status_code == 200
+    expected = np.select([labels == 7, labels == 3], [1, 2], 0)
+    assert np.array_equal(read_mask(back.content, tmp_path / "back.nrrd", OBLIQUE), expected)
+    listed = viewer.get("/datastore/?output=all").json()["objects"]
+    assert listed[digest]["labels"] == {"final": {"ext": ".nrrd", "info": {}}}
+
+
+def test_a_label_map_with_other_axes_is_the_same(viewer: HttpSite, client: sixpoint.Client, tmp_path: Path) -> None:
+    digest = _send(viewer, SMALL, tmp_path, "small")
+    labels = _label_map(SMALL)
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing(SMALL.geometry.spacing)
+    image.SetOrigin(SMALL.geometry.origin)
+    image.SetDirection(SMALL.geometry.direction)
+    sitk.WriteImage(sitk.Flip(sitk.PermuteAxes(image, [2, 0, 1]), [True, False, True]), tmp_path / "label.nii.gz")
+    files = {
+        "label": ("label.nii.gz", (tmp_path / "label.nii.gz").read_bytes()),
+        "params": (None, json.dumps({"label_info": INFO})),
+    }
+    assert viewer.request("PUT", f"/datastore/label?image={digest}", files=files).status_code == 200
+    masks = client.datasets.masks(client.datasets.annotations("abdomen", digest=digest)[0].id)
+    assert np.array_equal(masks.mask("spleen").array, labels == 7)
+
+
+def test_the_next_image_is_one_that_nobody_annotated(viewer: HttpSite, client: sixpoint.Client, tmp_path: Path) -> None:
+    volume = Volume(SMALL.array + np.int16(1), SMALL.geometry)
+    digest = _send(viewer, volume, tmp_path, "next")
+
+    def waiting() -> set[str]:
+        return {str(viewer.request("POST", f"/activelearning/{each}", json={}).json().get("id")) for each in STRATEGIES}
+
+    before = viewer.get("/info/").json()["datastore"]
+    assert digest in {image.digest for image in client.datasets.images("abdomen") if not image.state}
+    assert _submit(viewer, digest, _label_map(volume), volume, tmp_path).status_code == 200
+    after = viewer.get("/info/").json()
+    assert after["datastore"]["completed"] == before["completed"] + 1
+    assert after["labels"][:2] == ["spleen", "liver"]
+    assert digest not in waiting()
+    client.datasets.review(client.datasets.annotations("abdomen", digest=digest)[0].id, "rejected", reason="again")
+    assert digest in waiting()
+
+
+STRATEGIES = ("first", "random")
+
+
+@pytest.mark.parametrize(
+    ("change", "info", "words"),
+    [
+        ({"labels": 5}, INFO, "has the number 5"),
+        ({}, [{"name": "lung", "idx": 3}, {"name": "liver", "idx": 7}], "no label 'lung'"),
+        ({}, [{"name": "liver", "idx": 3}, {"name": "liver", "idx": 7}], "several numbers"),
+        ({}, [{"name": "liver", "idx": 3}, {"name": "spleen", "idx": 3}], "twice"),
+        ({}, [{"name": "liver"}], "label_info"),
+        ({}, {"liver": 3}, "label_info"),
+        ({"labels": 0}, INFO, "no mask to save"),
+        ({"grid": True}, INFO, "another grid"),
+    ],
+)
+def test_labels_that_cannot_be_stored_are_refused_in_words(
+    viewer: HttpSite, tmp_path: Path, change: dict[str, int], info: object, words: str
+) -> None:
+    digest = _send(viewer, SMALL, tmp_path, "small")
+    labels, like = _label_map(SMALL), SMALL
+    if "labels" in change:
+        labels = np.where(labels > 0, np.uint8(change["labels"]), np.uint8(0))
+    if "grid" in change:
+        like = noisy_volume((12, 10, 9), spacing=2.0)
+    refused = _submit(viewer, digest, labels, like, tmp_path, info)
+    assert refused.status_code in (400, 409), refused.text
+    assert words in refused.json()["detail"]
+
+
+def test_what_is_not_there_is_said(viewer: HttpSite, site: HttpSite, tmp_path: Path) -> None:
+    assert viewer.get(f"/datastore/label?label={'0' * 64}&tag=final").status_code == 404
+    volume = Volume(SMALL.array + np.int16(2), SMALL.geometry)
+    digest = _send(viewer, volume, tmp_path, "unsaved")
+    assert "nobody has saved" in viewer.get(f"/datastore/label?label={digest}&tag=final").json()["detail"]
+    assert viewer.request("PUT", f"/datastore/label?image={digest}").status_code == 400
+    # A gateway without a dataset for viewers.
+    for method in ("PUT", "GET"):
+        refused = site.request(method, f"/datastore/label?image={digest}&label={digest}&tag=final")
+        assert (refused.status_code, "SIXPOINT_VIEWER_DATASET" in refused.json()["detail"]) == (409, True)
