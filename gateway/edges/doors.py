@@ -43,6 +43,7 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
         Places(settings.max_uploads, owner_limit=settings.owner_uploads, activity="images are being read"),
     )
     files = ImageFiles(services.images, turns=reading, max_bytes=settings.max_image_bytes)
+    series = _series(settings, services, pacs, files)
     windows = make_windows(
         images=services.images,
         sessions=services.sessions,
@@ -53,6 +54,7 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
         files=files,
         spool=spool,
         memory=services.prompts,
+        series=series,
     )
     call_limits = (deadlines.call, deadlines.upload, deadlines.segmentation)
     return [
@@ -70,7 +72,7 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
             memory=services.prompts,
             windows=windows,
             deadlines=call_limits,
-            series=_series(settings, services, pacs, files),
+            series=series,
             proxy=_proxy(settings, services, pacs),
         ),
         aiaa_door(

@@ -73,13 +73,14 @@ class Form:
         return files[0] if files else None
 
 
-async def read_form(call: Call, folder: SpoolFolder, *, max_bytes: int) -> Form:
+async def read_form(call: Call, folder: SpoolFolder, *, max_bytes: int, max_files: int = _MAX_PARTS) -> Form:
     """Read a form; a call without a body has an empty one.
 
     Args:
         call: The call.
         folder: Where its files are put.
         max_bytes: Largest body.
+        max_files: Largest number of files.
 
     Raises:
         InvalidArgument: The body is no form, is damaged, or has too many parts.
@@ -92,7 +93,7 @@ async def read_form(call: Call, folder: SpoolFolder, *, max_bytes: int) -> Form:
             raise InvalidArgument("the body is no form: expected multipart/form-data")
         return Form()
     _check_length(call, max_bytes)
-    parser, reader = FormParser(boundary_of(content_type)), _FormWriter(folder)
+    parser, reader = FormParser(boundary_of(content_type)), _FormWriter(folder, max_files)
     received = 0
     try:
         async for chunk in call.chunks():
@@ -199,13 +200,14 @@ def _too_large(limit: int) -> HttpRefusal:
 class _FormWriter:
     """Puts the parts of a form where they belong, with little in memory."""
 
-    def __init__(self, folder: SpoolFolder) -> None:
+    def __init__(self, folder: SpoolFolder, max_files: int = _MAX_PARTS) -> None:
         self.form = Form()
         self._folder = folder
+        self._max_files = max_files
         self._part: PartBegin | None = None
         self._waiting = bytearray()
         self._file: BufferedWriter | None = None
-        self._parts = 0
+        self._files = 0
 
     async def take(self, event: PartBegin | PartData) -> None:
         if isinstance(event, PartBegin):
@@ -220,13 +222,16 @@ class _FormWriter:
             await self._write()
 
     def _begin(self, part: PartBegin) -> None:
-        self._parts += 1
-        if self._parts > _MAX_PARTS:
-            raise InvalidArgument(f"the form has too many parts: expected at most {_MAX_PARTS}")
+        # Fields stay in memory, files do not.
+        is_file = part.filename is not None
+        count, limit = (self._files, self._max_files) if is_file else (len(self.form.fields), _MAX_PARTS)
+        if count >= limit:
+            raise InvalidArgument(f"the form has too many parts: expected at most {limit}")
         self._part = part
         if part.filename is not None:
             # Never the client's own name: it may lead elsewhere, and may be a patient's.
-            path = self._folder.path / f"part{self._parts}"
+            self._files += 1
+            path = self._folder.path / f"part{self._files}"
             with disk_errors():
                 self._file = path.open("wb")
             self.form.files.setdefault(part.name, []).append(FormFile(path, _suffix(part.filename)))

@@ -103,6 +103,34 @@ class ImageFiles:
         file.path.rename(source)
         return str(source)
 
+    async def store_series(
+        self, files: Sequence[FormFile], folder: SpoolFolder, *, principal: Principal
+    ) -> ImageRecord:
+        """Store an image that comes as the files of a DICOM series.
+
+        Args:
+            files: Its files, in any order.
+            folder: Folder of the call's files.
+            principal: Who uploads it.
+
+        Raises:
+            SixpointError: As :meth:`store` does.
+        """
+        source = folder.path / "series"
+        source.mkdir()
+        for number, file in enumerate(files):
+            file.path.rename(source / f"{number}.dcm")
+        voxels = folder.path / "voxels"
+        arguments = [str(source), str(voxels), str(self._max_bytes)]
+        header = _header(await self.run("gateway.http.decode_image", arguments, folder))
+        if len(files) not in (1, header.geometry.size[2]):
+            # The viewer shows a slice for each file; a mask with another number would be misplaced.
+            raise VolumeError(
+                f"of the {len(files)} files {header.geometry.size[2]} are slices of one image; send all files of one "
+                "series, and no others"
+            )
+        return await self.store_voxels(header, voxels, folder, principal=principal)
+
     async def store_decoded(
         self, program: str, arguments: Sequence[str], folder: SpoolFolder, *, principal: Principal
     ) -> ImageRecord:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
@@ -20,8 +20,9 @@ from gateway.core.images import ImageRecord, ImageStore
 from gateway.core.runtime import Catalog, Model
 from gateway.core.runtime.fairness import Places
 from gateway.http.calls import Call
+from gateway.http.dicomweb import SeriesImages
 from gateway.http.errors import HttpRefusal, as_refusal
-from gateway.http.forms import Form, FormFile, read_form
+from gateway.http.forms import FormFile, read_form, read_object
 from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool
 from gateway.http.windows.annotating import Annotating
@@ -35,11 +36,14 @@ from sixpoint.errors.shortening import quoted
 from sixpoint.model_spec import Task
 from sixpoint.volume import VOXEL_TYPES
 
-__all__ = ["ClientSessions", "image_file_name", "only_file"]
+__all__ = ["ClientSessions", "image_file_name"]
 
 _AIAA_FIELD = re.compile(r"image[0-9]*|datapoint")
+_MAX_SLICES = 4096
+_DICOM = (".dcm", ".dicom", ".ima")
 _NO_PACS = (
-    "this gateway fetches no images from a PACS by C-MOVE; send the image itself, as one volume, in the field image"
+    "this gateway fetches images from a DICOMweb server, and none is set (SIXPOINT_DICOMWEB_URL); send the image "
+    "itself, in the field image"
 )
 
 
@@ -54,6 +58,7 @@ class ClientSessions:
         lifetimes: Ends those of AIAA's.
         uploads: Places of uploads.
         spool: Files of running calls.
+        series: Finds series of the DICOMweb server; None without one.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class ClientSessions:
         lifetimes: Lifetimes,
         uploads: Places,
         spool: Spool,
+        series: SeriesImages | None,
     ) -> None:
         self._images = images
         self._catalog = catalog
@@ -74,15 +80,17 @@ class ClientSessions:
         self._lifetimes = lifetimes
         self._uploads = uploads
         self._spool = spool
+        self._series = series
 
     async def create(self, call: Call) -> Response:
         """``PUT /session/``: take an image, and give an id for its window in the viewer."""
         if call.request.headers.get("content-type", "").startswith("application/json"):
             with _in_aiaa_form(True):
-                raise InvalidArgument(_NO_PACS)
-        record, field = await self.upload(call, "files")
-        with _in_aiaa_form(bool(_AIAA_FIELD.fullmatch(field))):
-            handle = await self._open(call, record, ends=bool(_AIAA_FIELD.fullmatch(field)))
+                record, ends = await self._fetch(call), True
+        else:
+            record, ends = await self.upload(call, "files")
+        with _in_aiaa_form(ends):
+            handle = await self._open(call, record, ends=ends)
         return JSONResponse({"session_id": str(handle), "session_info": _describe(handle, record)})
 
     async def get(self, call: Call) -> Response:
@@ -111,8 +119,8 @@ class ClientSessions:
             await self._lifetimes.close(handle, models, principal=call.principal)
         return JSONResponse(_describe(handle, record))
 
-    async def upload(self, call: Call, field: str) -> tuple[ImageRecord, str]:
-        """Take the image of a call; return it with the name of its field.
+    async def upload(self, call: Call, field: str) -> tuple[ImageRecord, bool]:
+        """Take the image of a call; return it, and whether it comes from a client of AIAA.
 
         Args:
             call: The call.
@@ -121,11 +129,28 @@ class ClientSessions:
         call.limits.check(call.principal, Activity.UPLOAD)
         async with self._uploads.take():
             folder = await call.stack.enter_async_context(self._spool.folder())
-            form = await read_form(call, folder, max_bytes=self._files.max_body_bytes)
+            form = await read_form(call, folder, max_bytes=self._files.max_body_bytes, max_files=_MAX_SLICES)
             async with call.while_connected():
-                file, name = only_file(form, field)
-                with _in_aiaa_form(bool(_AIAA_FIELD.fullmatch(name))):
-                    return await self._files.store(file, folder, principal=call.principal), name
+                files = [file for each in form.files.values() for file in each]
+                ends = bool(files) and all(map(_AIAA_FIELD.fullmatch, form.files))
+                with _in_aiaa_form(ends):
+                    if ends and all(file.suffix in _DICOM for file in files):
+                        return await self._files.store_series(files, folder, principal=call.principal), ends
+                    file = _only_file(files, field)
+                    return await self._files.store(file, folder, principal=call.principal), ends
+
+    async def _fetch(self, call: Call) -> ImageRecord:
+        """Find the image that a client of AIAA names by its place in a PACS, of which only the series counts."""
+        place = (await read_object(call)).get("dicom")
+        if self._series is None:
+            raise InvalidArgument(_NO_PACS)
+        uid = place.get("series_uid") if isinstance(place, Mapping) else None
+        if not isinstance(uid, str) or not self._series.names_series(uid):
+            raise InvalidArgument("the body has no dicom.series_uid; expected the UID of a series")
+        folder = await call.stack.enter_async_context(self._spool.folder())
+        async with call.while_connected():
+            digest = await self._series.find(call, uid, folder)
+            return await self._images.describe(digest, principal=call.principal)
 
     async def announce(self, call: Call, handle: ImageHandle) -> None:
         """Open a session of ours, so that the image is among those to annotate, and is not removed meanwhile."""
@@ -157,17 +182,7 @@ class ClientSessions:
         return await self._lifetimes.open(record.digest, model, principal=call.principal, seconds=seconds)
 
 
-def only_file(form: Form, field: str) -> tuple[FormFile, str]:
-    """Return the only file of a form, and the name of its field.
-
-    Args:
-        form: The form.
-        field: Name that is expected, for the error message.
-
-    Raises:
-        UploadError: There is none, or several.
-    """
-    files = [(file, name) for name, each in form.files.items() for file in each]
+def _only_file(files: Sequence[FormFile], field: str) -> FormFile:
     if len(files) != 1:
         raise UploadError(
             f"the form has {len(files)} files; expected one in its field {field}: a volume (.nii, .nii.gz, .nrrd, .mha)"

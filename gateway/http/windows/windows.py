@@ -9,6 +9,7 @@ from gateway.core.runtime import Admission, Catalog
 from gateway.core.runtime.fairness import Places
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, Sessions
+from gateway.http.dicomweb import SeriesImages
 from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool
 from gateway.http.windows.annotating import Annotating
@@ -47,6 +48,7 @@ def make_windows(
     files: ImageFiles,
     spool: Spool,
     memory: Admission,
+    series: SeriesImages | None = None,
 ) -> Windows:
     """Put it together.
 
@@ -60,6 +62,7 @@ def make_windows(
         files: Stores images that come as files.
         spool: Files of running calls.
         memory: Memory of answers.
+        series: Finds series of the DICOMweb server; None without one.
     """
     annotating = Annotating(sessions=sessions, engine=engine)
     lifetimes = Lifetimes(sessions=sessions, annotating=annotating)
@@ -71,5 +74,6 @@ def make_windows(
         lifetimes=lifetimes,
         uploads=uploads,
         spool=spool,
+        series=series,
     )
     return Windows(annotating, lifetimes, Results(annotating=annotating, segmenter=segmenter, memory=memory), clients)

@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 
 from gateway.server import Gateway
+from sixpoint.volume import Volume
 from tests.gateway.http.aiaa.clients import AiaaSite
 from tests.gateway.http.sites import HttpSite
 from tests.gateway.prompts import POINTS
+from tests.support.images import noisy_volume
+from tests.support.orthanc import write_ct_series
 
 SIX = POINTS.astype(int).tolist()
 MISSING = f"{'0' * 64}-{'a' * 26}"
@@ -69,7 +72,29 @@ def test_both_dialects_share_the_address_of_sessions(http_gateway: Gateway, imag
     assert aiaa.python("PUT", "/session/", image=image_file, field="image9").status == 200
 
 
-def test_no_images_are_fetched_from_a_pacs(aiaa: AiaaSite) -> None:
+def test_slices_of_a_series_become_one_image(http_gateway: Gateway, aiaa: AiaaSite, tmp_path: Path) -> None:
+    # OHIF sends a file for each slice, in an order of its own, and parameters that are null.
+    volume = noisy_volume((40, 36, 70))
+    write_ct_series(tmp_path / "series", volume)
+    files = [
+        (f"image{number}", (f"image_{number}.dcm", file.read_bytes()))
+        for number, file in enumerate(sorted((tmp_path / "series").iterdir()))
+    ]
+    site = HttpSite.of(http_gateway, "/aiaa")
+    answer = site.request("PUT", "/session/?expiry=0&save_as=.nii", files=[*files, ("params", (None, "null"))])
+    assert answer.status_code == 200, answer.text
+    session = answer.json()["session_id"]
+    assert session.partition("-")[0] == Volume.read(tmp_path / "series").digest
+    assert outline(aiaa, session) == 200
+    name, (file, content) = files[0]
+    broken = site.request("PUT", "/session/", files=[(name, (file, content[:900])), *files[1:]])
+    assert (broken.status_code, "of the 70 files 69 are slices" in broken.text) == (400, True)
+    many = [(f"image{number}", (f"{number}.dcm", b"x")) for number in range(4097)]
+    refused = site.request("PUT", "/session/", files=many)
+    assert (refused.status_code, "at most 4096" in refused.text) == (400, True)
+
+
+def test_no_images_are_fetched_without_a_server(aiaa: AiaaSite) -> None:
     headers = {"content-type": "application/json"}
     answer = aiaa.call("PUT", "/session/", body=b'{"dicom": {"server_address": "10.0.0.1"}}', headers=headers)
-    assert (answer.status, "C-MOVE" in answer.message) == (400, True)
+    assert (answer.status, "SIXPOINT_DICOMWEB_URL" in answer.message) == (400, True)
