@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.core.access import Role
-from gateway.core.runtime import DeadlineLimits
+from gateway.core.runtime import DeadlineLimits, Model
 from gateway.http.calls import Handler
 from gateway.http.errors import ErrorForm, error_response
 
@@ -42,6 +42,10 @@ def _no_guide(_: CallerAddress) -> str:
     return ""
 
 
+def _any_model(_: Model) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class HttpRoute:
     """A route of a door.
@@ -74,6 +78,7 @@ class Door:
         at_root: Whether they are served without the first part as well, for clients that insist.
         error_form: Function that returns the answer for an error.
         guide: Function that returns how to set up its viewer.
+        offers: Function that tells whether its viewers can use a model.
         prefixes: Paths that clients put before those of the routes, if their users typed a longer address.
     """
 
@@ -83,4 +88,5 @@ class Door:
     at_root: bool = False
     error_form: ErrorForm = error_response
     guide: Guide = _no_guide
+    offers: Callable[[Model], bool] = _any_model
     prefixes: Sequence[str] = ()

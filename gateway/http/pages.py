@@ -53,20 +53,20 @@ class Pages:
                 f"{door.title}: a door of sixpoint {sixpoint.__version__}. It works.",
                 f"Address: {address}",
                 door.guide(address).strip(),
-                "\n".join(await self._models(call)),
+                "\n".join(await self._models(call, door)),
             ]
             return _page(["\n\n".join(part for part in parts if part)])
 
         return show
 
-    async def _models(self, call: Call) -> list[str]:
+    async def _models(self, call: Call, door: Door) -> list[str]:
         try:
             scope = call.request.scope
             principal = principal_in(scope) or await self._authenticator.authenticate(credentials_of(scope))
             if not principal.has(Role.VIEWER):
                 raise PermissionDenied("you have no role here; ask whoever manages the gateway's users for one")
             call.limits.check(principal, Activity.CALL)
-            models = self._catalog.list(tenant=principal.tenant)
+            models = [model for model in self._catalog.list(tenant=principal.tenant) if door.offers(model)]
         except (Unauthenticated, PermissionDenied, ResourceExhausted) as error:
             return ["Models are listed for those who may use them:", f"  {error.message}"]
         except TritonUnavailable as error:

@@ -95,7 +95,9 @@ def itksnap_door(
     # and the port behind it: http://gateway:8000/itksnap:80/status.
     behind_port = [replace(route, path=f":{{port:int}}{route.path}") for route in routes]
     routes.extend(behind_port)
-    return Door("itksnap", "ITK-SNAP (DLS)", routes, at_root=True, error_form=error_text, guide=_guide)
+    return Door(
+        "itksnap", "ITK-SNAP (DLS)", routes, at_root=True, error_form=error_text, guide=_guide, offers=_is_usable
+    )
 
 
 async def _status(call: Call) -> Response:
@@ -235,11 +237,11 @@ class _Calls:
         return snap
 
     def _usable(self, call: Call) -> list[Model]:
-        return [
-            model
-            for model in self._catalog.list(tenant=call.principal.tenant)
-            if model.spec.task is Task.ANNOTATION and can_begin_at(model.spec)
-        ]
+        return list(filter(_is_usable, self._catalog.list(tenant=call.principal.tenant)))
+
+
+def _is_usable(model: Model) -> bool:
+    return model.spec.task is Task.ANNOTATION and can_begin_at(model.spec)
 
 
 def _describe(name: str, spec: ModelSpec) -> dict[str, object]:
@@ -273,7 +275,7 @@ def _guide(address: CallerAddress) -> str:
     host = address.host if plain else f"{address.host}:{address.port}{address.path}"
     # ITK-SNAP makes an address of "http", or "https" for port 443, "://", the server, ":" and the port.
     port = address.port if plain else 443 if address.scheme == "https" else 80
-    return f"""\\
+    return f"""\
 ITK-SNAP 4.4 or later: in Tools, Preferences, on the page for deep learning, add a server, choose "Network connection
 to GPU server", and type
   Server: {host}

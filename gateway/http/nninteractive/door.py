@@ -104,7 +104,13 @@ def nninteractive_door(
             )
         ),
     ]
-    return Door("nninteractive", "napari and 3D Slicer (nnInteractive)", routes, guide=_guide)
+    return Door(
+        "nninteractive",
+        "napari and 3D Slicer (nnInteractive)",
+        routes,
+        guide=_guide,
+        offers=lambda model: bool(model.spec.prompts),
+    )
 
 
 def _guide(address: CallerAddress) -> str:

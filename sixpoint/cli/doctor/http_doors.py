@@ -68,6 +68,7 @@ DOORS: Mapping[str, Mapping[str, Callable[[object], list[str] | None]]] = {
     "aiaa": {"/v1/models": _aiaa},
     "nninteractive": {"/{model}/healthz": _anything},
     "itksnap": {"/status": _itksnap_status, "/v2/models": _in_models("id")},
+    "ohif": {},
     "api/v1": {"/models": _in_models("name")},
 }
 """For each door, paths that its viewers ask first, and the function that reads the models in the answer."""
@@ -105,7 +106,7 @@ def check_door(asker: Asker, url: HttpUrl, name: str, page: Reply) -> Iterator[F
             yield Finding(what, False, f"{path}: {error}", _LOG)
             return
     names = listed if models is None else models
-    if not names and name in DOORS:
+    if not names and DOORS.get(name):
         yield Finding(
             what,
             False,

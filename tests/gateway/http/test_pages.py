@@ -37,6 +37,14 @@ def test_the_first_page_lists_the_doors(http_gateway: Gateway) -> None:
     assert any("3D Slicer" in line for line in lines)
 
 
+def test_a_page_lists_models_that_its_viewer_can_use(http_gateway: Gateway) -> None:
+    site = HttpSite.of(http_gateway, "")
+    for door, offered in (("monailabel", True), ("itksnap", False), ("nninteractive", False)):
+        page = site.get(f"/{door}").text
+        assert ("segmentation_hippocampus" in page) is offered
+        assert "\\" not in page
+
+
 @pytest.mark.parametrize(
     ("headers", "address"),
     [
