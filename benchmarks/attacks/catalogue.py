@@ -58,6 +58,7 @@ _ALL = (
     Attack(name="forks", work=session_attacks.fork, prepare=session_attacks.open_with_long_steps, large=True),
     Attack(name="ListSteps", work=session_attacks.list_steps, prepare=session_attacks.open_with_long_steps, large=True),
     Attack(name="upload flood", work=stream_attacks.flood_upload, prepare=_nothing, in_flight=200, in_all=200),
+    Attack(name="request flood", work=stream_attacks.flood_requests, prepare=_nothing, in_flight=200, in_all=200),
     Attack(name="idle uploads", work=stream_attacks.idle_upload, prepare=_nothing, in_flight=40, in_all=200),
     Attack(name="idle connections", work=stream_attacks.idle_connection, prepare=_nothing, in_flight=400, in_all=2000),
     Attack(name="idle streams", work=stream_attacks.idle_stream, prepare=_nothing, in_flight=200, in_all=1000),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator
 from functools import cache
 
@@ -15,10 +16,20 @@ from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
 
-__all__ = ["flood_stream", "flood_upload", "idle_connection", "idle_stream", "idle_upload", "idle_watch"]
+__all__ = [
+    "flood_requests",
+    "flood_stream",
+    "flood_upload",
+    "idle_connection",
+    "idle_stream",
+    "idle_upload",
+    "idle_watch",
+]
 
 # 8 MiB, the largest message, less what surrounds the bytes: a slice of 2047 x 4096 voxels.
 _LARGEST_PART = 8 * 2**20 - 4096
+# Field 15, of so many bytes as a number of variable length.
+_NOISE_TAG = bytes([15 << 3 | 2, *(_LARGEST_PART >> shift & 0x7F | 0x80 for shift in (0, 7, 14)), _LARGEST_PART >> 21])
 _ACTIONS = 70
 _CHUNKS = 2
 _FOREVER = 3600.0
@@ -34,6 +45,17 @@ async def flood_stream(caller: HostileCaller) -> None:
             yield annotation_pb.InteractRequest(id=number + 1, annotate=request)
 
     await caller.interact(actions())
+
+
+async def flood_requests(caller: HostileCaller) -> None:
+    """Send single requests of 8 MiB: a short name, and a field that no message has."""
+    methods = (
+        "/sixpoint.v1.ImageService/GetImage",
+        "/sixpoint.v1.AnnotationService/GetMask",
+        "/sixpoint.v1.AnnotationService/Segment",
+        "/grpc.health.v1.Health/Check",
+    )
+    await caller.unary(caller.channel.unary_unary(random.choice(methods)), _unknown_field())
 
 
 async def flood_upload(caller: HostileCaller) -> None:
@@ -104,6 +126,11 @@ async def idle_connection(caller: HostileCaller) -> None:
 @cache
 def _noise() -> bytes:
     return os.urandom(_LARGEST_PART)
+
+
+@cache
+def _unknown_field() -> bytes:
+    return annotation_pb.GetMaskRequest(session_id="x").SerializeToString() + _NOISE_TAG + _noise()
 
 
 def _header(size: tuple[int, int, int]) -> image_pb.Image:

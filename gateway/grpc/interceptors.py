@@ -32,6 +32,7 @@ from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_request, decode_stream, decoder, with_size
 from gateway.grpc.identity import CallContext, caller_of, credentials_of, peer_of, while_identified
 from gateway.grpc.message_turns import MessageTurns
+from gateway.grpc.other_services import read_in_turn
 from gateway.grpc.permissions import role_for
 from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, refusal_pause
 from gateway.grpc.running_calls import RunningCalls
@@ -80,7 +81,7 @@ class CallDeadlines:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the calls of ``sixpoint.v1``; health and reflection are left alone.
+    """Wraps the calls of ``sixpoint.v1``; of those of other services it only reads the requests.
 
     A call is carried out for the principal that its credentials prove, if that has the role which the call needs. Short
     calls run in turns by principal. Handlers of streams in both directions get each message as :class:`Received`.
@@ -128,7 +129,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith("/sixpoint."):
-            return handler
+            return handler and read_in_turn(handler, self._messages)
         # Requests are read inside the wrapped call: an error of gRPC's own reader would be INTERNAL. That of a single
         # request, too, since gRPC would take it over at any time, and before it is known who calls.
         codecs = {"request_deserializer": None, "response_serializer": handler.response_serializer}

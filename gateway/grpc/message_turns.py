@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
@@ -68,15 +69,32 @@ class MessageTurns:
         reading = context.read()
         ended, value = _go_on(reading)
         while not ended:
-            ended, value = await _wait_for(value, reading) or await self._in_turn(partial(_go_on, reading))
+            take = partial(_go_on, reading)
+            try:
+                progress = await _wait_for(value, reading)
+            except asyncio.CancelledError:
+                if _has_arrived(value):
+                    self._plan(take)
+                raise
+            ended, value = progress or await self._in_turn(take)
         return value
 
     async def _in_turn(self, take: Callable[[], _Progress]) -> _Progress:
         if not self._waiting and self._nbytes < self._limit:
             return self._take(current_owner(), take)
+        return await self._plan(take)
+
+    def _plan(self, take: Callable[[], _Progress]) -> asyncio.Future[_Progress]:
+        """Copy a message once it is its turn, also if its call is cancelled meanwhile: gRPC would never free it."""
         arrived = _Arrived(take)
         self._waiting.setdefault(current_owner(), deque()).append(arrived)
-        return await arrived.taken
+        self._plan_iteration()
+        return arrived.taken
+
+    def _plan_iteration(self) -> None:
+        if not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_soon(self._next_iteration)
 
     def _take(self, owner: str, take: Callable[[], _Progress]) -> _Progress:
         ended, message = take()
@@ -84,9 +102,7 @@ class MessageTurns:
         self._nbytes += nbytes
         self._least = max(self._least, self._read.get(owner, 0))
         self._read[owner] = self._least + nbytes
-        if not self._planned:
-            self._planned = True
-            asyncio.get_running_loop().call_soon(self._next_iteration)
+        self._plan_iteration()
         return ended, message
 
     def _next_iteration(self) -> None:
@@ -102,7 +118,6 @@ class MessageTurns:
             self._least = 0
 
     def _hand_over(self, owner: str, arrived: _Arrived) -> None:
-        """Copy a message, also if its call was cancelled meanwhile: gRPC would never free it."""
         try:
             progress = self._take(owner, arrived.take)
         except Exception as error:
@@ -123,15 +138,9 @@ def _go_on(reading: Coroutine[Any, Any, Any]) -> _Progress:
         return True, ended.value
 
 
-def _end(reading: Coroutine[Any, Any, Any], error: BaseException) -> _Progress:
-    """Tell a read of an error in its wait."""
-    try:
-        return False, reading.throw(error)
-    except StopIteration as ended:
-        return True, ended.value
-    finally:
-        # The error refers to this frame.
-        del error
+def _has_arrived(future: Any) -> bool:
+    """Whether a message had arrived when the wait for it was cancelled."""
+    return isinstance(future, asyncio.Future) and future.done() and not future.cancelled() and not future.exception()
 
 
 @types.coroutine
@@ -143,11 +152,22 @@ def _wait_for(future: Any, reading: Coroutine[Any, Any, Any]) -> Generator[Any, 
         reading: The read.
 
     Returns:
-        How the read went on after an error: its call was cancelled, or its client is gone, so that there is nothing to
-        copy. None if a message has arrived.
+        How the read went on after an error: its client is gone, so that there is nothing to copy. None if a message has
+        arrived.
+
+    Raises:
+        CancelledError: The call was cancelled; the read was not told of it if a message had arrived.
     """
     try:
         yield future
-    except BaseException as error:
-        return _end(reading, error)
+    except asyncio.CancelledError as error:
+        if not _has_arrived(future):
+            with contextlib.suppress(StopIteration):
+                reading.throw(error)
+        raise
+    except Exception as error:
+        try:
+            return False, reading.throw(error)
+        except StopIteration as ended:
+            return True, ended.value
     return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import grpc
@@ -13,7 +15,7 @@ import grpc.aio
 from sixpoint.errors import InternalError, ResourceExhausted, SixpointError, StorageFull
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
-__all__ = ["AbortArguments", "abort", "abort_arguments", "as_sixpoint_error", "refusal_pause"]
+__all__ = ["AbortArguments", "abort", "abort_arguments", "as_sixpoint_error", "forgetting_frames", "refusal_pause"]
 
 _log = logging.getLogger(__name__)
 
@@ -29,10 +31,16 @@ async def abort(context: _Context, arguments: AbortArguments) -> NoReturn:
     gRPC keeps the exception that it raises for it, and that the frames that it went through, until the next garbage
     collection. Those of a thousand refused calls kept the event loop waiting.
     """
-    try:
+    with forgetting_frames():
         await context.abort(*arguments)
+
+
+@contextlib.contextmanager
+def forgetting_frames() -> Iterator[None]:
+    """Let the exception of an abort within the block refer to no frames once gRPC has caught it: see :func:`abort`."""
+    try:
+        yield
     except grpc.aio.AbortError as aborted:
-        # By then gRPC has caught it.
         asyncio.get_running_loop().call_soon(_forget_frames, aborted)
         raise
 

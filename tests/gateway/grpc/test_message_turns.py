@@ -195,3 +195,23 @@ async def test_a_call_that_is_cancelled_while_nothing_arrives_ends_its_read() ->
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert ended
+
+
+async def test_a_message_that_arrived_as_its_call_was_cancelled_is_copied_too() -> None:
+    arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    copied: list[bytes] = []
+
+    class Arriving:
+        async def read(self) -> bytes:
+            await arrival
+            copied.append(b"x")
+            return b"x"
+
+    reading = asyncio.create_task(MessageTurns().read(cast("Any", Arriving())))
+    await asyncio.sleep(0)
+    arrival.set_result(None)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await asyncio.sleep(0)
+    assert copied == [b"x"]
