@@ -50,6 +50,7 @@ from sixpoint.cli.prompts import (
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import InvalidArgument
+from sixpoint.io.dicomweb import image_name
 from sixpoint.mask import Mask
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Lasso, Prompt
@@ -135,7 +136,10 @@ def annotate(
             steps = _annotate(session, prompts, name=name, quiet=as_json)
     again = resume_command(session.id, server=server) if keep else ""
     _write_files(steps, volume, output=output, dicom=dicom, preview=preview, again=again)
-    facts = report(steps, image=image.name, upload=upload) | {"output": str(output), "written": [*map(str, written)]}
+    facts = report(steps, image=image_name(image), upload=upload) | {
+        "output": str(output),
+        "written": [*map(str, written)],
+    }
     facts |= (
         {"notes": volume.notes, "warnings": doubts}
         | ({"name": name} if name else {})

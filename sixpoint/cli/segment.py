@@ -39,6 +39,7 @@ from sixpoint.cli.image_warnings import image_warnings
 from sixpoint.cli.options.dicom import CreatorOption, DicomOption, DicomOptions, SourceOption
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Timeout
+from sixpoint.io.dicomweb import image_name
 from sixpoint.preview import render_preview, save_preview
 from sixpoint.protocol import DEFAULT_SERVER
 from sixpoint.segmentation import Segmentation
@@ -93,7 +94,7 @@ def segment(
     segmentation.save(output, names=names, dicom=dicom.dicom, source=source, creator=creator)
     if preview:
         save_preview(render_preview(volume, (segmentation.labels > 0).astype(np.uint8)), preview)
-    facts = _facts(segmentation, image=image.name, upload=uploaded - started, call=ended - uploaded)
+    facts = _facts(segmentation, image=image_name(image), upload=uploaded - started, call=ended - uploaded)
     facts |= {"output": str(output), "written": [*map(str, written)], "notes": volume.notes, "warnings": doubts}
     if as_json:
         print_json(facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,7 @@ class DicomwebProxy:
         ):
             code, body = answer.status_code, await _whole(answer)
         call.auditor.note(AuditEntry(call.principal, Action.CALL, call.route))
-        if code == 200 and not _stored(body):
+        if code == 200 and not await asyncio.to_thread(_stored, body):
             # Orthanc answers so for files without UIDs, which it does not keep.
             code = 409
         replaced = Replacing(pacs.access.url, _own_url(call))

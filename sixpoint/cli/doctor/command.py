@@ -63,7 +63,8 @@ _SERVING = b"\x08\x01"
 
 
 @app.command(
-    epilog="Examples: sixpoint doctor gateway.hospital.example:50051; sixpoint doctor --http http://127.0.0.1:8000"
+    epilog="Example: sixpoint doctor gateway.hospital.example:50051\n\n"
+    "Example: sixpoint doctor --http http://127.0.0.1:8000"
 )
 def doctor(
     address: AddressArgument = None,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Self
 from urllib.parse import urlsplit
 
 from sixpoint.errors import InvalidArgument
 
-__all__ = ["UID", "DicomwebAddress", "check_server_url", "is_dicomweb"]
+__all__ = ["UID", "DicomwebAddress", "check_server_url", "image_name", "is_dicomweb"]
 
 UID = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64}){0,31}")
 """A UID of DICOM, of at most 64 characters; servers keep some that begin a part with 0, too."""
@@ -23,6 +23,13 @@ _EXPECTED = "expected dicomweb:https://server/dicom-web#STUDY/SERIES, with the U
 def is_dicomweb(source: object) -> bool:
     """Whether a path or text is an address on a DICOMweb server."""
     return isinstance(source, str | os.PathLike) and _text(source).startswith(_SCHEME)
+
+
+def image_name(source: Path) -> str:
+    """Return what outputs call an image: a file's name; for a series of a DICOMweb server no UIDs."""
+    if not is_dicomweb(source):
+        return source.name
+    return f"a series of {urlsplit(DicomwebAddress.parse(source).url).hostname}"
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def test_every_command_has_an_example() -> None:
         "sessions",
         "resume",
         "segment",
+        "store",
         "close",
         "doctor",
         "login",

@@ -23,8 +23,10 @@ def test_a_command_takes_its_image_from_the_server(
     place = write_ct_series(tmp_path / "series", noisy_volume())
     store_files(orthanc, tmp_path / "series")
     for image, mask in ((tmp_path / "series", "files.nrrd"), (orthanc.address(place), "server.nrrd")):
-        code, _, err = run("annotate", image, "--box", BOX, "-o", tmp_path / mask, "-s", gateway.address)
+        code, out, err = run("annotate", image, "--box", BOX, "-o", tmp_path / mask, "-s", gateway.address)
         assert code == 0, err
+    assert "a series of 127.0.0.1" in out
+    assert place.series not in out + err
     assert gateway.images == {Volume.read(tmp_path / "series").digest}
     code, _, err = run("annotate", f"dicomweb:{orthanc.url}#1.2", "--box", BOX, "-o", tmp_path / "a.nrrd")
     assert (code, "has no such study" in plain(err)) == (4, True)
@@ -48,4 +50,6 @@ def test_stored_files_are_those_that_the_server_says(orthanc: Orthanc, tmp_path:
     (tmp_path / "text.dcm").write_text("no DICOM")
     code, _, err = run("store", tmp_path / "text.dcm", server)
     assert (code, "is no DICOM file" in plain(err)) == (3, True)
+    code, out, _ = run("store", tmp_path / "text.dcm", server, "--json")
+    assert (code, json.loads(out)["error"]["type"]) == (3, "VolumeError")
     assert run("store", tmp_path / "series", "https://pacs.example")[0] == 2
