@@ -94,8 +94,9 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
             memory=services.prompts,
             leases=Leases(
                 Clocks(settings.lease_idle_seconds, settings.lease_liveness_seconds),
-                limit=settings.max_sessions,
-                owner_limit=settings.owner_sessions,
+                # A lease is a viewer that works, as a stream of gRPC is.
+                limit=settings.max_streams,
+                owner_limit=settings.owner_streams,
             ),
             deadlines=(deadlines.call, deadlines.upload),
         ),

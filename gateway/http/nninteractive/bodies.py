@@ -28,6 +28,8 @@ __all__ = ["drop_body", "read_array", "read_mask", "read_meta", "read_spacing"]
 _Made = TypeVar("_Made")
 
 _WRITE_BYTES = 2**20
+# Headers in an array that compression does not make smaller.
+_SLACK = 2**20
 # Larger arrays are unpacked in a process of their own, which does not keep the event loop from its other work.
 _MAX_IN_THREAD = 4 * 2**20
 _PROGRAM = "gateway.http.decoding.arrays"
@@ -136,6 +138,8 @@ async def read_mask(
     with path.open("rb") as file:
         start = file.read(2**10)
     header = read_header(memoryview(start), axes=3, max_bytes=8 * voxels)
+    if path.stat().st_size > header.nbytes + _SLACK:
+        raise UploadError(f"the body has {path.stat().st_size} bytes; the array in it would take {header.nbytes}")
     if header.shape != shape:
         raise UploadError(f"the mask has the shape {list(header.shape)}; expected {list(shape)}")
     async with memory.slot():

@@ -165,8 +165,8 @@ class Leases:
             raise HttpRefusal(
                 _FULL,
                 ResourceExhausted(
-                    f"{whose} as many leases as this gateway gives away (SIXPOINT_MAX_SESSIONS, "
-                    "SIXPOINT_OWNER_SESSIONS); disconnect a viewer, and try again",
+                    f"{whose} as many leases as this gateway gives away (SIXPOINT_MAX_STREAMS, "
+                    "SIXPOINT_OWNER_STREAMS); disconnect a viewer, and try again",
                     retry_after=_RETRY_S,
                 ),
             )

@@ -11,10 +11,11 @@ import numpy as np
 from gateway.core.access import Principal
 from gateway.core.images import ImageRecord, ImageStore
 from gateway.core.runtime import Admission, Catalog, Deadline
+from gateway.core.runtime.byte_lru import ByteLru
 from gateway.core.sessions import AnnotationRequest, Engine, SessionRow, Sessions
-from gateway.http.nninteractive.beginning import give_height, join, surround
+from gateway.http.nninteractive.beginning import all_voxels, give_height, stroke_prompts, with_object
 from gateway.http.nninteractive.changes import change_memory
-from gateway.http.nninteractive.interactions import BoxDrawn, Interaction, PointSet, Region, Seed, StrokeDrawn
+from gateway.http.nninteractive.interactions import BoxDrawn, Interaction, PointSet, Seed, StrokeDrawn
 from gateway.http.nninteractive.leases import Lease, lease_lost
 from gateway.http.nninteractive.removal import without_region
 from gateway.http.nninteractive.window import SEGMENT, Window
@@ -29,7 +30,6 @@ from sixpoint.errors import (
 from sixpoint.mask import PackedMask
 from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.prompts import Click, InitialMask, Lasso, Prompt, Scribble
-from sixpoint.prompts.voxel_runs import VoxelRuns
 
 __all__ = ["Prompting"]
 
@@ -45,6 +45,7 @@ class Prompting:
         engine: Carries out calls on segments.
         catalog: Models that can be used now.
         memory: Memory of prompts.
+        mask_bytes: Bytes of the masks of clients that are kept.
     """
 
     def __init__(
@@ -55,7 +56,10 @@ class Prompting:
         engine: Engine,
         catalog: Catalog,
         memory: Admission,
+        mask_bytes: int = 2**28,
     ) -> None:
+        # By session; one that is no longer here is the session's.
+        self._client_masks = ByteLru[str, PackedMask](mask_bytes, size=_mask_bytes)
         self._sessions = sessions
         self._images = images
         self._engine = engine
@@ -78,6 +82,7 @@ class Prompting:
         lease.images += 1
         lease.window = Window(session.row, record.geometry)
         if earlier is not None:
+            self._client_masks.pop(earlier.id)
             await self._sessions.close(earlier.id, principal=principal)
 
     async def window(self, lease: Lease, *, principal: Principal) -> Window:
@@ -108,7 +113,20 @@ class Prompting:
         """Close the session of a lease that is given back."""
         row = await self._session_before(lease, principal)
         if row is not None:
+            self._client_masks.pop(row.id)
             await self._sessions.close(row.id, principal=principal)
+
+    async def client_mask(self, window: Window, *, principal: Principal) -> PackedMask | None:
+        """Return the mask that the client has, before something changes it; None for an empty one."""
+        if window.client_empty:
+            return None
+        kept = self._client_masks.get(window.row.id)
+        return kept or await self._mask(window, principal)
+
+    def note_client_mask(self, window: Window, mask: PackedMask) -> None:
+        """Note the mask that the client will have."""
+        window.client_empty = not mask.voxel_count
+        self._client_masks.put(window.row.id, mask)
 
     async def carry_out(
         self, lease: Lease, window: Window, interaction: Interaction, *, principal: Principal, deadline: Deadline
@@ -171,15 +189,18 @@ class Prompting:
             assert interaction.mask is not None
             return [interaction.mask]
         if isinstance(interaction, StrokeDrawn):
-            return _stroke_prompts(window, interaction, spec)
+            return stroke_prompts(interaction, window.geometry, spec, has_object=window.steps > 0)
         if isinstance(interaction, BoxDrawn) and not interaction.positive:
-            return [await self._removal(window, interaction, spec)]
+            return [await self._removal(window, interaction, spec, principal=principal)]
         earlier = await self._prompts_so_far(window, principal)
         if isinstance(interaction, PointSet):
             if not (earlier or interaction.positive):
                 raise NothingToCorrect("there is no object yet: begin it with a positive prompt")
             return take_click(Click(interaction.voxel, interaction.positive), earlier, window.geometry, spec)
-        region = give_height(_with_object(interaction.region, window), window.geometry)
+        region = interaction.region
+        if window.steps:
+            region = with_object(region, await self._mask(window, principal))
+        region = give_height(region, window.geometry)
         corrections = [prompt for prompt in earlier if isinstance(prompt, Click | Scribble | Lasso)]
         return [box_prompt(region.lower, region.upper, spec), *corrections]
 
@@ -197,16 +218,18 @@ class Prompting:
         start = steps[-1].start_step
         return [prompt for step in steps if step.number >= start for prompt in step.prompts]
 
-    async def _removal(self, window: Window, box: BoxDrawn, spec: ModelSpec) -> Lasso | InitialMask:
+    async def _removal(
+        self, window: Window, box: BoxDrawn, spec: ModelSpec, *, principal: Principal
+    ) -> Lasso | InitialMask:
         """Take a region away from the object: as a lasso where it is on one slice, else from its mask."""
-        if not window.steps or window.client_mask is None:
+        if not window.steps:
             raise NothingToCorrect("there is no object yet from which a box could take a part away")
         thin = box.region.thin_axes
         if thin and PromptKind.LASSO in spec.accepted_prompts:
-            return Lasso(_all_voxels(box.region), False, axis=thin[0])
+            return Lasso(all_voxels(box.region), False, axis=thin[0])
         if PromptKind.MASK not in spec.prompts:
             raise PromptNotSupported("this model takes no masks, so a box of several slices can take nothing away")
-        mask = window.client_mask
+        mask = await self._mask(window, principal)
         async with self._memory.slot(), self._memory.memory(change_memory(None, mask, np.dtype(np.uint8))):
             return await asyncio.to_thread(without_region, mask, box.region, window.geometry)
 
@@ -235,37 +258,16 @@ class Prompting:
         record = await self._images.describe(row.image_digest, principal=principal)
         window = Window(row, record.geometry, buffer=np.dtype(np.uint8))
         window.steps = next((each.head for each in session.segments if each.number == SEGMENT), 0)
-        if window.steps:
-            window.client_mask = (await self._engine.mask(self._request(window, principal))).mask
+        window.client_empty = not window.steps
         return window
+
+    async def _mask(self, window: Window, principal: Principal) -> PackedMask:
+        return (await self._engine.mask(self._request(window, principal))).mask
 
     @staticmethod
     def _request(window: Window, principal: Principal) -> AnnotationRequest:
         return AnnotationRequest(principal, window.row.id, SEGMENT)
 
 
-def _stroke_prompts(window: Window, stroke: StrokeDrawn, spec: ModelSpec) -> list[Prompt]:
-    assert stroke.voxels is not None
-    drawn = (Lasso if stroke.lasso else Scribble)(stroke.voxels, stroke.positive)
-    if window.steps or spec.begun_by_clicks:
-        return [drawn]
-    if not stroke.positive:
-        raise NothingToCorrect("there is no object yet: begin it with a positive prompt")
-    if stroke.lasso:
-        return [drawn]
-    region = surround(stroke.region, window.geometry)
-    return [box_prompt(region.lower, region.upper, spec), drawn]
-
-
-def _all_voxels(region: Region) -> VoxelRuns:
-    sides = [np.arange(a, b + 1) for a, b in zip(region.lower, region.upper, strict=True)]
-    return VoxelRuns.of(np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3), what="box")
-
-
-def _with_object(region: Region, window: Window) -> Region:
-    """A region together with the object."""
-    mask = window.client_mask
-    if not window.steps or mask is None or not mask.voxel_count:
-        return region
-    x, y, z = mask.upper
-    return join(region, Region(mask.lower, (x - 1, y - 1, z - 1)))
+def _mask_bytes(mask: PackedMask) -> int:
+    return len(mask.bits) + 2**9

@@ -27,12 +27,12 @@ from gateway.http.nninteractive.bodies import (
     read_spacing,
 )
 from gateway.http.nninteractive.changes import change_memory, changed_reply, unchanged_reply
-from gateway.http.nninteractive.interactions import Interaction, read_box, read_flag, read_point
+from gateway.http.nninteractive.interactions import Interaction, StrokeDrawn, read_box, read_flag, read_point
 from gateway.http.nninteractive.lease_calls import LeaseCalls
 from gateway.http.nninteractive.leases import Lease
 from gateway.http.nninteractive.masks import StrokeReader, make_seed
 from gateway.http.nninteractive.prompting import Prompting
-from gateway.http.nninteractive.window import MAX_QUEUE, Window
+from gateway.http.nninteractive.window import MAX_QUEUE, MAX_QUEUE_BYTES, Window
 from gateway.http.requests.spool import Spool
 from sixpoint._typing import Index
 from sixpoint.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, VolumeError
@@ -106,7 +106,7 @@ class NnInteractive:
                 raise InvalidArgument(f"dtype is {quoted(str(dtype))}; expected one of {', '.join(_BUFFER_TYPES)}")
             if body.get("shape") != list(window.shape):
                 raise InvalidArgument(f"shape is not that of the image; expected {list(window.shape)}")
-            window.buffer, window.client_mask = np.dtype(str(dtype)), None
+            window.buffer, window.client_empty = np.dtype(str(dtype)), True
         return JSONResponse({})
 
     async def set_do_autozoom(self, call: Call) -> Response:
@@ -123,7 +123,7 @@ class NnInteractive:
             if window is not None:
                 if window.steps:
                     await self._prompting.reset(window, principal=call.principal)
-                window.client_mask, window.queue = None, []
+                window.client_empty, window.queue = True, []
         return JSONResponse({})
 
     async def undo(self, call: Call) -> Response:
@@ -133,8 +133,9 @@ class NnInteractive:
             if window.queue:
                 window.queue.pop()
                 return unchanged_reply(ran=True)
+            before = await self._prompting.client_mask(window, principal=call.principal)
             mask = await self._prompting.undo(window, principal=call.principal)
-            return unchanged_reply(ran=False) if mask is None else await self._reply(window, mask)
+            return unchanged_reply(ran=False) if mask is None else await self._reply(window, before, mask)
 
     async def predict(self, call: Call) -> Response:
         """``POST /predict``: carry out what waits."""
@@ -193,8 +194,12 @@ class NnInteractive:
     async def _queue(
         self, call: Call, lease: Lease, window: Window, interaction: Interaction, *, run: bool
     ) -> Response:
-        if len(window.queue) >= MAX_QUEUE:
-            raise ResourceExhausted(f"{MAX_QUEUE} interactions wait for a prediction; ask for one (/predict)")
+        strokes = [each.voxels for each in (*window.queue, interaction) if isinstance(each, StrokeDrawn)]
+        nbytes = sum(len(voxels.data) for voxels in strokes if voxels is not None)
+        if not run and (len(window.queue) >= MAX_QUEUE or nbytes > MAX_QUEUE_BYTES):
+            raise ResourceExhausted(
+                f"{len(window.queue)} interactions wait for a prediction; ask for it first (/predict)"
+            )
         window.queue.append(interaction)
         return await self._run(call, lease, window) if run else unchanged_reply(ran=False)
 
@@ -206,19 +211,20 @@ class NnInteractive:
         queue, window.queue = window.queue, []
         if not queue:
             return unchanged_reply(ran=False)
+        before = await self._prompting.client_mask(window, principal=call.principal)
         async with self._prompting.taken_back_on_failure(window, principal=call.principal):
             for interaction in queue:
                 mask = await self._prompting.carry_out(
                     lease, window, interaction, principal=call.principal, deadline=call.deadline
                 )
-            return await self._reply(window, mask)
+            return await self._reply(window, before, mask)
 
-    async def _reply(self, window: Window, mask: PackedMask) -> Response:
+    async def _reply(self, window: Window, before: PackedMask | None, mask: PackedMask) -> Response:
         """Answer with what changes in the client's mask."""
-        before, dtype = window.client_mask, window.buffer or np.dtype(np.uint8)
+        dtype = window.buffer or np.dtype(np.uint8)
         async with self._memory.slot(), self._memory.memory(change_memory(before, mask, dtype)):
             answer = await asyncio.to_thread(changed_reply, before, mask, dtype)
-        window.client_mask = mask
+        self._prompting.note_client_mask(window, mask)
         return answer
 
     @contextlib.asynccontextmanager

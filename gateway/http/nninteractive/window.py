@@ -10,14 +10,15 @@ from gateway.core.sessions import SessionRow
 from gateway.http.nninteractive.interactions import Interaction
 from sixpoint._typing import Index
 from sixpoint.geometry import Geometry
-from sixpoint.mask import PackedMask
 
-__all__ = ["MAX_QUEUE", "SEGMENT", "Window"]
+__all__ = ["MAX_QUEUE", "MAX_QUEUE_BYTES", "SEGMENT", "Window"]
 
 SEGMENT = 1
 """Segment of the session: one object is outlined at a time, and the viewer keeps those before."""
 MAX_QUEUE = 100
 """Interactions that wait for a prediction."""
+MAX_QUEUE_BYTES = 2**18
+"""Bytes of strokes that wait for a prediction."""
 
 
 @dataclass(eq=False)
@@ -28,7 +29,7 @@ class Window:
         row: Record of the session, as it was opened.
         geometry: Geometry of the image.
         steps: Steps in force on the object.
-        client_mask: Mask that the client has; None for an empty one.
+        client_empty: Whether the client has an empty mask, whatever the object is.
         buffer: Type of the client's mask; None before it announced one.
         queue: Interactions that wait for a prediction.
     """
@@ -36,7 +37,7 @@ class Window:
     row: SessionRow
     geometry: Geometry
     steps: int = 0
-    client_mask: PackedMask | None = None
+    client_empty: bool = True
     buffer: np.dtype[np.generic] | None = None
     queue: list[Interaction] = field(default_factory=list)
 

@@ -13,9 +13,12 @@ import pytest
 
 import sixpoint
 from gateway.http.nninteractive import service
+from gateway.http.nninteractive.prompting import Prompting
+from gateway.http.nninteractive.window import MAX_QUEUE, Window
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint.errors import ResourceExhausted
+from sixpoint.mask import PackedMask
 from tests.gateway.http.nninteractive.clients import (
     backwards,
     half_open,
@@ -83,6 +86,34 @@ def test_an_answer_that_cannot_be_made_is_undone(http_gateway: Gateway, monkeypa
         assert np.array_equal(mask, before)
         assert client.undo()
         assert not client.undo()
+
+
+def test_masks_that_are_not_kept_are_those_of_the_session(
+    http_gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forget(_: Prompting, window: Window, mask: PackedMask) -> None:
+        window.client_empty = not mask.voxel_count
+
+    monkeypatch.setattr(Prompting, "note_client_mask", forget)
+    with opened(http_gateway, IMAGE) as (client, mask):
+        client.add_bbox_interaction(half_open(LOWER, UPPER), True)
+        before = mask.copy()
+        box = client.add_point_interaction(backwards(OUTSIDE), False)
+        changed = np.argwhere(mask != before)
+        assert box == [[int(a), int(b) + 1] for a, b in zip(changed.min(axis=0), changed.max(axis=0), strict=True)]
+        assert client.undo()
+        assert np.array_equal(mask, before)
+        assert client.undo()
+        assert not mask.any()
+
+
+def test_little_waits_for_a_prediction(http_gateway: Gateway) -> None:
+    with opened(http_gateway, IMAGE) as (client, _):
+        for _ in range(MAX_QUEUE):
+            client.add_point_interaction(backwards(MIDDLE), True, run_prediction=False)
+        assert refused(lambda: client.add_point_interaction(backwards(MIDDLE), True, run_prediction=False))[0] == 429
+        client.reset_interactions()
+        client.add_point_interaction(backwards(MIDDLE), True, run_prediction=False)
 
 
 def test_calls_of_one_client_take_turns(http_gateway: Gateway) -> None:

@@ -89,6 +89,7 @@ NAN = np.full((1, 4, 4, 4), np.nan, np.float32)
         ("/add_initial_seg_interaction", packed((1, 32, 36, 40)), None, "4 axes"),
         ("/add_initial_seg_interaction", packed((32, 36, 40), "float32"), None, "whole numbers"),
         ("/add_initial_seg_interaction", packed((32, 36, 40))[:-3], None, "ended early"),
+        ("/add_initial_seg_interaction", packed((32, 36, 40)) + bytes(3 * 2**20), None, "the array in it"),
         ("/add_initial_seg_interaction", packed((32, 36, 40)), "{", "X-Meta is no JSON"),
         ("/add_initial_seg_interaction", packed((32, 36, 40)), {"run_prediction": "yes"}, "run_prediction"),
         ("/add_scribble_interaction", packed((1, 3, 3)), {}, "include_interaction is missing"),

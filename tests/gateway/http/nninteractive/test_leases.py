@@ -147,7 +147,7 @@ def test_work_goes_on_after_a_restart(triton: LocalTriton, tmp_path: Any) -> Non
 
 
 def test_idle_clients_and_too_many_are_told_as_their_viewers_know_it(triton: LocalTriton) -> None:
-    with running_gateway(triton_url=triton.address, http_port=0, lease_idle_seconds=0.5, max_sessions=1) as gateway:
+    with running_gateway(triton_url=triton.address, http_port=0, lease_idle_seconds=0.5, max_streams=1) as gateway:
         client = RemoteSession(door(gateway))
         with pytest.raises(ServerAtCapacityError):
             RemoteSession(door(gateway))

@@ -120,8 +120,8 @@ def test_strokes_at_no_place(http_gateway: Gateway, bbox: object, shape: tuple[i
 
 def test_boxes_with_less_than_a_height() -> None:
     geometry = Geometry((100, 100, 60), (1.0, 2.0, 3.0))
-    assert give_height(Region((10, 20, 30), (19, 29, 30)), geometry) == Region((10, 20, 27), (19, 29, 33))
-    assert give_height(Region((10, 20, 2), (19, 29, 2)), geometry) == Region((10, 20, 0), (19, 29, 5))
+    assert give_height(Region((10, 20, 30), (19, 29, 30)), geometry) == Region((10, 20, 28), (19, 29, 32))
+    assert give_height(Region((10, 20, 2), (19, 29, 2)), geometry) == Region((10, 20, 0), (19, 29, 4))
     whole = Region((10, 20, 30), (19, 29, 33))
     assert give_height(whole, geometry) == whole
     # A line, and a voxel: as round a point, of 50 x 60 x 60 mm.
