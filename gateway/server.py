@@ -13,7 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gateway.contract import DatasetCalls, ModelCalls, SessionCalls
+from gateway.contract import ModelCalls, SessionCalls
 from gateway.core.access import Authenticator
 from gateway.core.runtime import Catalog, CorePool, FairInference
 from gateway.core.runtime.fairness import FairExecutor
@@ -269,8 +269,7 @@ class Gateway:
         session_grpc.add_SessionServiceServicer_to_server(
             SessionServicer(SessionCalls(sessions=self._stores.sessions, catalog=self._catalog)), server
         )
-        datasets = DatasetCalls(datasets=services.datasets, annotations=services.annotations, saver=services.saver)
-        dataset_grpc.add_DatasetServiceServicer_to_server(DatasetServicer(datasets), server)
+        dataset_grpc.add_DatasetServiceServicer_to_server(DatasetServicer(services.dataset_calls()), server)
         annotation_grpc.add_AnnotationServiceServicer_to_server(
             AnnotationServicer(
                 engine=services.engine,

@@ -13,6 +13,7 @@ from gateway.core.datasets import (
     Dataset,
     DatasetImageRow,
     DatasetLabel,
+    NextStrategy,
     Split,
 )
 from sixpoint.errors import DatasetError, InvalidArgument, Violation
@@ -29,6 +30,8 @@ __all__ = [
     "read_mask",
     "read_split",
     "read_state",
+    "read_strategy",
+    "time_to_message",
 ]
 
 _SPLITS = {
@@ -43,7 +46,12 @@ _STATES = {
     AnnotationState.REJECTED: dataset_pb.ANNOTATION_STATE_REJECTED,
 }
 
-_Value = TypeVar("_Value", Split, AnnotationState)
+_STRATEGIES: dict[int, NextStrategy] = {
+    dataset_pb.NEXT_STRATEGY_FIRST: NextStrategy.FIRST,
+    dataset_pb.NEXT_STRATEGY_RANDOM: NextStrategy.RANDOM,
+}
+
+_Value = TypeVar("_Value", Split, AnnotationState, NextStrategy)
 
 
 def read_labels(messages: Sequence[dataset_pb.DatasetLabel]) -> list[DatasetLabel]:
@@ -69,6 +77,15 @@ def read_state(number: int) -> AnnotationState | None:
     return _read(number, {message: state for state, message in _STATES.items()}, field="state")
 
 
+def read_strategy(number: int) -> NextStrategy:
+    """Read which image comes next; the first if it is not set.
+
+    Raises:
+        InvalidArgument: The contract does not have it.
+    """
+    return _read(number, _STRATEGIES, field="strategy") or NextStrategy.FIRST
+
+
 def read_mask(label: dataset_pb.LabelMask) -> PackedMask:
     """Read the mask of a label.
 
@@ -90,7 +107,7 @@ def dataset_to_message(dataset: Dataset) -> dataset_pb.Dataset:
     return dataset_pb.Dataset(
         name=row.name,
         owner=row.owner,
-        create_time=_time(row.created),
+        create_time=time_to_message(row.created),
         labels=[dataset_pb.DatasetLabel(**vars(label)) for label in row.labels],
         validation_share=row.validation_share,
         test_share=row.test_share,
@@ -105,7 +122,7 @@ def image_to_message(row: DatasetImageRow) -> dataset_pb.DatasetImage:
         image_digest=row.image_digest,
         case_name=row.case_name,
         split=_SPLITS[row.split],
-        add_time=_time(row.added),
+        add_time=time_to_message(row.added),
         annotation_count=row.annotation_count,
         state=_STATES[row.state] if row.state else dataset_pb.ANNOTATION_STATE_UNSPECIFIED,
         geometry=geometry_to_message(row.geometry) if row.geometry else None,
@@ -120,7 +137,7 @@ def annotation_to_message(row: AnnotationRow) -> dataset_pb.Annotation:
         image_digest=row.image_digest,
         version=row.version,
         annotator=row.annotator,
-        create_time=_time(row.created),
+        create_time=time_to_message(row.created),
         labels=[dataset_pb.AnnotatedLabel(**vars(label)) for label in row.labels],
         session_id=row.session_id,
         model=row.model,
@@ -133,7 +150,7 @@ def annotation_to_message(row: AnnotationRow) -> dataset_pb.Annotation:
     if row.review:
         message.reviewer = row.review.reviewer
         message.reason = row.review.reason
-        message.review_time.CopyFrom(_time(row.review.time))
+        message.review_time.CopyFrom(time_to_message(row.review.time))
     return message
 
 
@@ -143,7 +160,8 @@ def _read(number: int, values: dict[int, _Value], *, field: str) -> _Value | Non
     return values.get(number)
 
 
-def _time(seconds: float) -> Timestamp:
+def time_to_message(seconds: float) -> Timestamp:
+    """Convert seconds since 1970 to a message."""
     message = Timestamp()
     message.FromMicroseconds(round(seconds * 1e6))
     return message

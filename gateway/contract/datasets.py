@@ -12,9 +12,11 @@ from gateway.contract.dataset_messages import (
     read_mask,
     read_split,
     read_state,
+    read_strategy,
+    time_to_message,
 )
 from gateway.core.access import Principal
-from gateway.core.datasets import Annotations, AnnotationSaver, Datasets, NewImage
+from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets, NewImage
 from sixpoint.errors import InvalidArgument, Violation
 from sixpoint.protocol import mask_to_message
 from sixpoint.v1 import dataset_service_pb2 as dataset_pb
@@ -29,12 +31,16 @@ class DatasetCalls:
         datasets: All datasets.
         annotations: All annotations.
         saver: Saves annotations.
+        assignments: Gives images to annotators.
     """
 
-    def __init__(self, *, datasets: Datasets, annotations: Annotations, saver: AnnotationSaver) -> None:
+    def __init__(
+        self, *, datasets: Datasets, annotations: Annotations, saver: AnnotationSaver, assignments: Assignments
+    ) -> None:
         self._datasets = datasets
         self._annotations = annotations
         self._saver = saver
+        self._assignments = assignments
 
     async def create_dataset(
         self, request: dataset_pb.CreateDatasetRequest, principal: Principal
@@ -94,6 +100,30 @@ class DatasetCalls:
         return dataset_pb.ListDatasetImagesResponse(
             images=[image_to_message(row) for row in page.entries], next_page_token=page.next_token
         )
+
+    async def next_image(
+        self, request: dataset_pb.NextImageRequest, principal: Principal
+    ) -> dataset_pb.NextImageResponse:
+        """Give the caller an image to annotate."""
+        following = await self._assignments.next(
+            request.dataset,
+            principal=principal,
+            strategy=read_strategy(request.strategy),
+            keep=request.keep_seconds,
+            split=read_split(request.split),
+        )
+        response = dataset_pb.NextImageResponse(waiting_count=following.waiting)
+        if following.image is not None:
+            response.image.CopyFrom(image_to_message(following.image))
+            response.keep_until.CopyFrom(time_to_message(following.until))
+        return response
+
+    async def skip_image(
+        self, request: dataset_pb.SkipImageRequest, principal: Principal
+    ) -> dataset_pb.SkipImageResponse:
+        """Give an image back."""
+        await self._assignments.skip(request.dataset, request.image_digest, reason=request.reason, principal=principal)
+        return dataset_pb.SkipImageResponse()
 
     async def save_annotation(
         self, request: dataset_pb.SaveAnnotationRequest, principal: Principal

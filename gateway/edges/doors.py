@@ -66,6 +66,7 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
             datasets=services.datasets,
             annotations=services.annotations,
             saver=services.saver,
+            assignments=services.assignments,
             dataset=settings.viewer_dataset,
             files=files,
             spool=spool,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from gateway.contract import DatasetCalls
 from gateway.core.access import Auditor, CallLimits
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.datasets import Annotations, AnnotationSaver, Datasets
+from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool, Inference, Observer
 from gateway.core.runtime.fairness import Places, Turns
@@ -32,6 +33,7 @@ class Services:
         datasets: All datasets.
         annotations: All saved annotations.
         saver: Saves annotations.
+        assignments: Gives images to annotators.
         segmenter: Segments whole images.
         uploads: Places of uploads.
         prompts: Limits the prompts that run or wait, and their memory.
@@ -47,12 +49,19 @@ class Services:
     datasets: Datasets
     annotations: Annotations
     saver: AnnotationSaver
+    assignments: Assignments
     segmenter: Segmenter
     uploads: Places
     prompts: Admission
     limits: CallLimits
     auditor: Auditor
     turns: Turns
+
+    def dataset_calls(self) -> DatasetCalls:
+        """The calls of the contract on datasets."""
+        return DatasetCalls(
+            datasets=self.datasets, annotations=self.annotations, saver=self.saver, assignments=self.assignments
+        )
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,7 @@ def make_services(
         engine=engine,
         datasets=stores.datasets,
         annotations=stores.annotations,
+        assignments=Assignments(repository=stores.saved),
         saver=AnnotationSaver(
             repository=stores.saved,
             sessions=stores.sessions,

@@ -42,6 +42,8 @@ _BY_SERVICE: Mapping[str, Mapping[str, Role]] = {
         "AddLabels": Role.ENGINEER,
         "AddImages": Role.ANNOTATOR,
         "ListDatasetImages": Role.VIEWER,
+        "NextImage": Role.ANNOTATOR,
+        "SkipImage": Role.ANNOTATOR,
         "SaveAnnotation": Role.ANNOTATOR,
         "ImportAnnotation": Role.ANNOTATOR,
         "ListAnnotations": Role.VIEWER,

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from gateway.storage.schema import metadata, tenant_column
 
-__all__ = ["annotation_masks", "dataset_images", "datasets", "reviews", "saved_annotations"]
+__all__ = ["annotation_masks", "assignments", "dataset_images", "datasets", "reviews", "saved_annotations"]
 
 datasets = Table(
     "datasets",
@@ -105,3 +105,21 @@ reviews = Table(
     Column("time", Double, nullable=False),
 )
 """Reviews of annotations. Rows are only added; the last one holds."""
+
+assignments = Table(
+    "assignments",
+    metadata,
+    tenant_column(),
+    Column("dataset_id", String(32), primary_key=True),
+    Column("image_digest", String(64), primary_key=True),
+    Column("annotator", String(200), primary_key=True),
+    Column("until", Double, nullable=False, comment="others get the image after this time"),
+    Column("skipped", Integer, nullable=False, comment="1: the annotator does not get it again"),
+    Column("reason", String(500), nullable=False, comment="why it was skipped"),
+    ForeignKeyConstraint(
+        ["dataset_id", "image_digest"],
+        ["dataset_images.dataset_id", "dataset_images.image_digest"],
+        ondelete="CASCADE",
+    ),
+)
+"""Who annotates which image now, and who does not want to."""

@@ -24,6 +24,7 @@ __all__ = [
     "read_dataset_image",
     "split_number",
     "state_number",
+    "strategy_number",
 ]
 
 _STATE, _SPLIT = "ANNOTATION_STATE_", "SPLIT_"
@@ -161,6 +162,18 @@ def split_number(split: str) -> dataset_pb.Split.ValueType:
         return dataset_pb.Split.Value(f"{_SPLIT}{split.upper() or 'UNSPECIFIED'}")
     except ValueError:
         raise InvalidArgument(f"unknown split {quoted(split)}; expected training, validation or test") from None
+
+
+def strategy_number(strategy: str) -> dataset_pb.NextStrategy.ValueType:
+    """The contract's number of a strategy.
+
+    Raises:
+        InvalidArgument: There is no such strategy.
+    """
+    try:
+        return dataset_pb.NextStrategy.Value(f"NEXT_STRATEGY_{strategy.upper() or 'UNSPECIFIED'}")
+    except ValueError:
+        raise InvalidArgument(f"unknown strategy {quoted(strategy)}; expected first or random") from None
 
 
 def read_dataset(message: dataset_pb.Dataset) -> DatasetInfo:

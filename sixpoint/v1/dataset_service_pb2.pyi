@@ -82,6 +82,30 @@ ANNOTATION_STATE_REJECTED: AnnotationState.ValueType  # 4
 """Reviewed, and not good."""
 Global___AnnotationState: _TypeAlias = AnnotationState  # noqa: Y015
 
+class _NextStrategy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NextStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NextStrategy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NEXT_STRATEGY_UNSPECIFIED: _NextStrategy.ValueType  # 0
+    """Not set: FIRST."""
+    NEXT_STRATEGY_FIRST: _NextStrategy.ValueType  # 1
+    """That which was added first."""
+    NEXT_STRATEGY_RANDOM: _NextStrategy.ValueType  # 2
+    """A random one."""
+
+class NextStrategy(_NextStrategy, metaclass=_NextStrategyEnumTypeWrapper):
+    """Which image comes next."""
+
+NEXT_STRATEGY_UNSPECIFIED: NextStrategy.ValueType  # 0
+"""Not set: FIRST."""
+NEXT_STRATEGY_FIRST: NextStrategy.ValueType  # 1
+"""That which was added first."""
+NEXT_STRATEGY_RANDOM: NextStrategy.ValueType  # 2
+"""A random one."""
+Global___NextStrategy: _TypeAlias = NextStrategy  # noqa: Y015
+
 @_typing.final
 class DatasetLabel(_message.Message):
     """One label of a dataset."""
@@ -1031,3 +1055,118 @@ class ReviewAnnotationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReviewAnnotationResponse: _TypeAlias = ReviewAnnotationResponse  # noqa: Y015
+
+@_typing.final
+class NextImageRequest(_message.Message):
+    """Who wants an image, and for what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    KEEP_SECONDS_FIELD_NUMBER: _builtins.int
+    SPLIT_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """Name of the dataset."""
+    strategy: Global___NextStrategy.ValueType
+    """Strategy."""
+    keep_seconds: _builtins.float
+    """Seconds for which nobody else gets the image, up to a day; 0 means an hour."""
+    split: Global___Split.ValueType
+    """Only images of this split; not set: of all."""
+    def __init__(
+        self,
+        *,
+        dataset: _builtins.str = ...,
+        strategy: Global___NextStrategy.ValueType = ...,
+        keep_seconds: _builtins.float = ...,
+        split: Global___Split.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "keep_seconds", b"keep_seconds", "split", b"split", "strategy", b"strategy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NextImageRequest: _TypeAlias = NextImageRequest  # noqa: Y015
+
+@_typing.final
+class NextImageResponse(_message.Message):
+    """The next image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    KEEP_UNTIL_FIELD_NUMBER: _builtins.int
+    WAITING_COUNT_FIELD_NUMBER: _builtins.int
+    waiting_count: _builtins.int
+    """Number of images that wait for an annotation, this one and those that others keep included."""
+    @_builtins.property
+    def image(self) -> Global___DatasetImage:
+        """The image; not set if there is none now."""
+
+    @_builtins.property
+    def keep_until(self) -> _timestamp_pb2.Timestamp:
+        """Time until which nobody else gets it."""
+
+    def __init__(
+        self,
+        *,
+        image: Global___DatasetImage | None = ...,
+        keep_until: _timestamp_pb2.Timestamp | None = ...,
+        waiting_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "keep_until", b"keep_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "keep_until", b"keep_until", "waiting_count", b"waiting_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NextImageResponse: _TypeAlias = NextImageResponse  # noqa: Y015
+
+@_typing.final
+class SkipImageRequest(_message.Message):
+    """An image to skip."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: _builtins.int
+    IMAGE_DIGEST_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """Name of the dataset."""
+    image_digest: _builtins.str
+    """Digest of the image."""
+    reason: _builtins.str
+    """Reason, up to 500 characters, for whoever looks after the dataset."""
+    def __init__(
+        self,
+        *,
+        dataset: _builtins.str = ...,
+        image_digest: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "image_digest", b"image_digest", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipImageRequest: _TypeAlias = SkipImageRequest  # noqa: Y015
+
+@_typing.final
+class SkipImageResponse(_message.Message):
+    """The image was skipped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipImageResponse: _TypeAlias = SkipImageResponse  # noqa: Y015

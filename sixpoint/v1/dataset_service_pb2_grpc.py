@@ -66,6 +66,16 @@ class DatasetServiceStub(object):
                 request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.ListDatasetImagesRequest.SerializeToString,
                 response_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.ListDatasetImagesResponse.FromString,
                 _registered_method=True)
+        self.NextImage = channel.unary_unary(
+                '/sixpoint.v1.DatasetService/NextImage',
+                request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.NextImageRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.NextImageResponse.FromString,
+                _registered_method=True)
+        self.SkipImage = channel.unary_unary(
+                '/sixpoint.v1.DatasetService/SkipImage',
+                request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.SkipImageRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.SkipImageResponse.FromString,
+                _registered_method=True)
         self.SaveAnnotation = channel.unary_unary(
                 '/sixpoint.v1.DatasetService/SaveAnnotation',
                 request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.SaveAnnotationRequest.SerializeToString,
@@ -141,6 +151,21 @@ class DatasetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def NextImage(self, request, context):
+        """Gives the caller an image to annotate, and keeps it from others for a while. While it is kept, the same is given
+        again. Without an image in the response there is nothing to do now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SkipImage(self, request, context):
+        """Gives an image back that NextImage gave; the caller does not get it again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SaveAnnotation(self, request, context):
         """Saves the segments of a session as an annotation: each is the label of its name. FAILED_PRECONDITION
         (NOTHING_TO_SAVE) if no segment has a mask.
@@ -209,6 +234,16 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.ListDatasetImages,
                     request_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.ListDatasetImagesRequest.FromString,
                     response_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.ListDatasetImagesResponse.SerializeToString,
+            ),
+            'NextImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.NextImage,
+                    request_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.NextImageRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.NextImageResponse.SerializeToString,
+            ),
+            'SkipImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.SkipImage,
+                    request_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.SkipImageRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.SkipImageResponse.SerializeToString,
             ),
             'SaveAnnotation': grpc.unary_unary_rpc_method_handler(
                     servicer.SaveAnnotation,
@@ -400,6 +435,60 @@ class DatasetService(object):
             '/sixpoint.v1.DatasetService/ListDatasetImages',
             sixpoint_dot_v1_dot_dataset__service__pb2.ListDatasetImagesRequest.SerializeToString,
             sixpoint_dot_v1_dot_dataset__service__pb2.ListDatasetImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NextImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.DatasetService/NextImage',
+            sixpoint_dot_v1_dot_dataset__service__pb2.NextImageRequest.SerializeToString,
+            sixpoint_dot_v1_dot_dataset__service__pb2.NextImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SkipImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.DatasetService/SkipImage',
+            sixpoint_dot_v1_dot_dataset__service__pb2.SkipImageRequest.SerializeToString,
+            sixpoint_dot_v1_dot_dataset__service__pb2.SkipImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

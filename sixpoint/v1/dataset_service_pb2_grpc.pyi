@@ -49,6 +49,12 @@ class DatasetServiceStub:
     """
     ListDatasetImages: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.ListDatasetImagesRequest, _dataset_service_pb2.ListDatasetImagesResponse]
     """Lists the images of a dataset by case, with the state of their latest annotation."""
+    NextImage: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.NextImageRequest, _dataset_service_pb2.NextImageResponse]
+    """Gives the caller an image to annotate, and keeps it from others for a while. While it is kept, the same is given
+    again. Without an image in the response there is nothing to do now.
+    """
+    SkipImage: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.SkipImageRequest, _dataset_service_pb2.SkipImageResponse]
+    """Gives an image back that NextImage gave; the caller does not get it again."""
     SaveAnnotation: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.SaveAnnotationRequest, _dataset_service_pb2.SaveAnnotationResponse]
     """Saves the segments of a session as an annotation: each is the label of its name. FAILED_PRECONDITION
     (NOTHING_TO_SAVE) if no segment has a mask.
@@ -83,6 +89,12 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """
     ListDatasetImages: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.ListDatasetImagesRequest, _dataset_service_pb2.ListDatasetImagesResponse]  # type: ignore[assignment]
     """Lists the images of a dataset by case, with the state of their latest annotation."""
+    NextImage: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.NextImageRequest, _dataset_service_pb2.NextImageResponse]  # type: ignore[assignment]
+    """Gives the caller an image to annotate, and keeps it from others for a while. While it is kept, the same is given
+    again. Without an image in the response there is nothing to do now.
+    """
+    SkipImage: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.SkipImageRequest, _dataset_service_pb2.SkipImageResponse]  # type: ignore[assignment]
+    """Gives an image back that NextImage gave; the caller does not get it again."""
     SaveAnnotation: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.SaveAnnotationRequest, _dataset_service_pb2.SaveAnnotationResponse]  # type: ignore[assignment]
     """Saves the segments of a session as an annotation: each is the label of its name. FAILED_PRECONDITION
     (NOTHING_TO_SAVE) if no segment has a mask.
@@ -150,6 +162,24 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.ListDatasetImagesResponse, _abc.Awaitable[_dataset_service_pb2.ListDatasetImagesResponse]]:
         """Lists the images of a dataset by case, with the state of their latest annotation."""
+
+    @_abc_1.abstractmethod
+    def NextImage(
+        self,
+        request: _dataset_service_pb2.NextImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_service_pb2.NextImageResponse, _abc.Awaitable[_dataset_service_pb2.NextImageResponse]]:
+        """Gives the caller an image to annotate, and keeps it from others for a while. While it is kept, the same is given
+        again. Without an image in the response there is nothing to do now.
+        """
+
+    @_abc_1.abstractmethod
+    def SkipImage(
+        self,
+        request: _dataset_service_pb2.SkipImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_service_pb2.SkipImageResponse, _abc.Awaitable[_dataset_service_pb2.SkipImageResponse]]:
+        """Gives an image back that NextImage gave; the caller does not get it again."""
 
     @_abc_1.abstractmethod
     def SaveAnnotation(

@@ -1,17 +1,20 @@
 """Datasets: images with labels, and the annotations that people saved."""
 
 from gateway.core.datasets.annotations import Annotations
+from gateway.core.datasets.assigning import Assignments, NextImage
 from gateway.core.datasets.datasets import Dataset, Datasets, NewImage, Page
 from gateway.core.datasets.records import (
     AnnotatedLabel,
     AnnotationCursor,
     AnnotationRow,
     AnnotationState,
+    Assignment,
     DatasetCounts,
     DatasetImageRow,
     DatasetLabel,
     DatasetRow,
     LabelMask,
+    NextStrategy,
     Review,
     Split,
 )
@@ -25,6 +28,8 @@ __all__ = [
     "AnnotationSaver",
     "AnnotationState",
     "Annotations",
+    "Assignment",
+    "Assignments",
     "Dataset",
     "DatasetCounts",
     "DatasetImageRow",
@@ -36,6 +41,8 @@ __all__ = [
     "Datasets",
     "LabelMask",
     "NewImage",
+    "NextImage",
+    "NextStrategy",
     "Page",
     "Review",
     "Split",

@@ -13,11 +13,13 @@ __all__ = [
     "AnnotationCursor",
     "AnnotationRow",
     "AnnotationState",
+    "Assignment",
     "DatasetCounts",
     "DatasetImageRow",
     "DatasetLabel",
     "DatasetRow",
     "LabelMask",
+    "NextStrategy",
     "Review",
     "Split",
 ]
@@ -41,6 +43,34 @@ class AnnotationState(enum.StrEnum):
     SUBMITTED = "submitted"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+
+
+class NextStrategy(enum.StrEnum):
+    """Which image an annotator gets next."""
+
+    FIRST = "first"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """An annotator's claim to an image, or wish not to see it again.
+
+    Attributes:
+        dataset_id: Id of the dataset.
+        image_digest: SHA-256 of the image.
+        annotator: Subject of the annotator.
+        until: Time until which others do not get the image, seconds since 1970.
+        skipped: Whether the annotator does not get it again.
+        reason: Why it was skipped; may be empty.
+    """
+
+    dataset_id: str
+    image_digest: str
+    annotator: str
+    until: float
+    skipped: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)

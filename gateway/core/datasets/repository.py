@@ -13,11 +13,13 @@ from gateway.core.datasets.records import (
     AnnotationCursor,
     AnnotationRow,
     AnnotationState,
+    Assignment,
     DatasetCounts,
     DatasetImageRow,
     DatasetLabel,
     DatasetRow,
     LabelMask,
+    NextStrategy,
     Review,
     Split,
 )
@@ -86,6 +88,25 @@ class DatasetReader(Protocol):
         """The masks of an annotation, by number."""
         ...
 
+    def claimed_image(
+        self, dataset_id: str, *, annotator: str, now: float, split: Split | None
+    ) -> DatasetImageRow | None:
+        """The waiting image that an annotator has claimed; None without one."""
+        ...
+
+    def next_image(
+        self, dataset_id: str, *, annotator: str, now: float, strategy: NextStrategy, split: Split | None
+    ) -> DatasetImageRow | None:
+        """A waiting image that nobody has claimed and the annotator did not skip; None if there is none.
+
+        An image waits for an annotation while it has none, or the latest is rejected.
+        """
+        ...
+
+    def count_waiting(self, dataset_id: str, *, split: Split | None) -> int:
+        """Number of images that wait for an annotation."""
+        ...
+
     def annotation_bytes(self, annotator: str) -> tuple[int, int]:
         """Bytes of the annotations of one person, and of all tenants."""
         ...
@@ -116,6 +137,14 @@ class DatasetWriter(DatasetReader, Protocol):
 
     def insert_images(self, rows: Sequence[DatasetImageRow]) -> None:
         """Add images to a dataset."""
+        ...
+
+    def set_assignment(self, assignment: Assignment) -> None:
+        """Set what an annotator does with an image."""
+        ...
+
+    def end_assignment(self, dataset_id: str, digest: str, *, annotator: str) -> None:
+        """End an annotator's claim to an image; a skipped one stays skipped."""
         ...
 
     def insert_annotation(self, row: AnnotationRow, masks: Sequence[LabelMask]) -> None:

@@ -236,6 +236,7 @@ class AnnotationSaver:
             # Clocks may go back; versions do not.
             stored = replace(row, version=count + 1, created=max(row.created, latest.created if latest else 0.0))
             records.insert_annotation(stored, masks)
+            records.end_assignment(locked.id, digest, annotator=principal.subject)
             records.audit(AuditEntry(principal, Action.SAVE_ANNOTATION, stored.id, source=session_id))
             return stored
 

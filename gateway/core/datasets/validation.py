@@ -12,7 +12,15 @@ from sixpoint.errors import DatasetError, InvalidArgument, Violation
 from sixpoint.errors.shortening import quoted
 from sixpoint.masks.labels import MAX_SEGMENTS
 
-__all__ = ["add_labels", "check_case_name", "check_name", "check_reason", "check_save_state", "check_shares"]
+__all__ = [
+    "add_labels",
+    "check_case_name",
+    "check_name",
+    "check_reason",
+    "check_reason_length",
+    "check_save_state",
+    "check_shares",
+]
 
 _MAX_NAME = 100
 _MAX_REASON = 500
@@ -137,6 +145,15 @@ def check_reason(state: AnnotationState, reason: str, *, allowed: Collection[Ann
             "a rejection needs a reason, so that the annotator knows what to do",
             violations=(Violation("reason", "a reason"),),
         )
+    check_reason_length(reason)
+
+
+def check_reason_length(reason: str) -> None:
+    """Refuse a reason that is too long to be stored.
+
+    Raises:
+        InvalidArgument: It is.
+    """
     if len(reason) > _MAX_REASON:
         raise InvalidArgument(
             f"the reason has {len(reason)} characters; expected at most {_MAX_REASON}",

@@ -58,6 +58,14 @@ class DatasetServicer(dataset_grpc.DatasetServiceServicer):
         """List the images of a dataset."""
         return await self._calls.list_images(request, principal_of(context))
 
+    async def NextImage(self, request: dataset_pb.NextImageRequest, context: _Context) -> dataset_pb.NextImageResponse:
+        """Give the caller an image to annotate."""
+        return await self._calls.next_image(request, principal_of(context))
+
+    async def SkipImage(self, request: dataset_pb.SkipImageRequest, context: _Context) -> dataset_pb.SkipImageResponse:
+        """Give an image back."""
+        return await self._calls.skip_image(request, principal_of(context))
+
     async def SaveAnnotation(
         self, request: dataset_pb.SaveAnnotationRequest, context: _Context
     ) -> dataset_pb.SaveAnnotationResponse:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
@@ -100,11 +98,9 @@ class Datastore:
         strategy = call.request.path_params["strategy"]
         if strategy not in STRATEGIES:
             raise NotFound(f"there is no strategy {quoted(strategy)}; there are: {', '.join(STRATEGIES)}")
-        waiting = [sample for sample in await self._samples.all(call.principal) if not sample.annotated]
-        if not waiting:
+        chosen = await self._samples.next(call.principal, strategy)
+        if chosen is None:
             return JSONResponse({})
-        first = min(waiting, key=lambda sample: sample.created)
-        chosen = first if strategy == "first" else random.choice(waiting)
         return JSONResponse(
             {
                 "id": chosen.digest,

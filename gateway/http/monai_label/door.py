@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 import sixpoint
 from gateway.core.access import Role
-from gateway.core.datasets import Annotations, AnnotationSaver, Datasets
+from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, DeadlineLimits
 from gateway.core.sessions import Sessions
@@ -41,6 +41,7 @@ def monai_label_door(
     datasets: Datasets,
     annotations: Annotations,
     saver: AnnotationSaver,
+    assignments: Assignments,
     dataset: str,
     files: ImageFiles,
     spool: Spool,
@@ -59,6 +60,7 @@ def monai_label_door(
         datasets: All datasets.
         annotations: All annotations.
         saver: Saves annotations.
+        assignments: Gives images to annotators.
         dataset: Name of the dataset in which viewers save labels; empty for none.
         files: Stores images that come as files.
         spool: Files of running calls.
@@ -70,7 +72,7 @@ def monai_label_door(
     """
     short, upload, segmentation = deadlines
     names, clients = ImageNames(), windows.clients
-    samples = Samples(sessions=sessions, datasets=datasets, dataset=dataset)
+    samples = Samples(sessions=sessions, datasets=datasets, assignments=assignments, dataset=dataset)
     store = Datastore(images=images, samples=samples, catalog=catalog, clients=clients, names=names)
     labels = Labels(
         images=images,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 from gateway.core.access import Principal
-from gateway.core.datasets import AnnotationState, Datasets, NewImage
+from gateway.core.datasets import AnnotationState, Assignments, Datasets, NewImage, NextStrategy
 from gateway.core.sessions import Session, Sessions
 
 __all__ = ["Sample", "Samples"]
@@ -36,12 +37,14 @@ class Samples:
     Args:
         sessions: All sessions.
         datasets: All datasets.
+        assignments: Gives images to annotators.
         dataset: Name of the dataset whose images they are; empty for those that the caller opened.
     """
 
-    def __init__(self, *, sessions: Sessions, datasets: Datasets, dataset: str) -> None:
+    def __init__(self, *, sessions: Sessions, datasets: Datasets, assignments: Assignments, dataset: str) -> None:
         self._sessions = sessions
         self._datasets = datasets
+        self._assignments = assignments
         self._dataset = dataset
 
     async def all(self, principal: Principal) -> list[Sample]:
@@ -63,6 +66,19 @@ class Samples:
         """Add an image to the dataset, if there is one; not the name that came with it, which may be a patient's."""
         if self._dataset:
             await self._datasets.add_images(self._dataset, [NewImage(digest)], principal=principal)
+
+    async def next(self, principal: Principal, strategy: str) -> Sample | None:
+        """Choose an image without annotation; of a dataset, one that nobody else has now. None if there is none."""
+        if self._dataset:
+            following = await self._assignments.next(
+                self._dataset, principal=principal, strategy=NextStrategy(strategy)
+            )
+            image = following.image
+            return Sample(image.image_digest, image.added, annotated=False) if image else None
+        waiting = [sample for sample in await self.all(principal) if not sample.annotated]
+        if not waiting:
+            return None
+        return random.choice(waiting) if strategy == "random" else min(waiting, key=lambda sample: sample.created)
 
     async def _of_dataset(self, principal: Principal) -> list[Sample]:
         samples: list[Sample] = []

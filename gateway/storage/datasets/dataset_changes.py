@@ -7,12 +7,27 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 
 from gateway.core.access import AuditEntry
-from gateway.core.datasets import AnnotationRow, DatasetImageRow, DatasetLabel, DatasetRow, LabelMask, Review
+from gateway.core.datasets import (
+    AnnotationRow,
+    Assignment,
+    DatasetImageRow,
+    DatasetLabel,
+    DatasetRow,
+    LabelMask,
+    Review,
+)
 from gateway.storage.audit_log import append_entries
-from gateway.storage.dataset_tables import annotation_masks, dataset_images, datasets, reviews, saved_annotations
+from gateway.storage.dataset_tables import (
+    annotation_masks,
+    assignments,
+    dataset_images,
+    datasets,
+    reviews,
+    saved_annotations,
+)
 from gateway.storage.datasets.dataset_queries import SqlDatasetReader
 from gateway.storage.image_records import SqlImageWriter
 from gateway.storage.scopes import TenantScope
@@ -64,6 +79,25 @@ class SqlDatasetWriter(SqlDatasetReader):
         if rows:
             values = [{name: getattr(row, name) for name in names} | {"split": row.split.value} for row in rows]
             self._scope.execute(insert(dataset_images), values)
+
+    def set_assignment(self, assignment: Assignment) -> None:
+        """Set what an annotator does with an image."""
+        self._scope.execute(delete(assignments).where(*self._of_assignment(assignment)))
+        values = vars(assignment) | {"skipped": int(assignment.skipped)}
+        self._scope.execute(insert(assignments).values(**values))
+
+    def end_assignment(self, dataset_id: str, digest: str, *, annotator: str) -> None:
+        """End an annotator's claim to an image; a skipped one stays skipped."""
+        claim = self._of_assignment(Assignment(dataset_id, digest, annotator, 0.0))
+        self._scope.execute(delete(assignments).where(*claim, assignments.c.skipped == 0))
+
+    def _of_assignment(self, assignment: Assignment) -> tuple[ColumnElement[bool], ...]:
+        return (
+            self._scope.of(assignments),
+            assignments.c.dataset_id == assignment.dataset_id,
+            assignments.c.image_digest == assignment.image_digest,
+            assignments.c.annotator == assignment.annotator,
+        )
 
     def insert_annotation(self, row: AnnotationRow, masks: Sequence[LabelMask]) -> None:
         """Add an annotation with its masks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
 
 from gateway.core.datasets import (
     AnnotatedLabel,
@@ -17,11 +17,19 @@ from gateway.core.datasets import (
     DatasetLabel,
     DatasetRow,
     LabelMask,
+    NextStrategy,
     Review,
     Split,
 )
 from gateway.core.images import ImageRecord
-from gateway.storage.dataset_tables import annotation_masks, dataset_images, datasets, reviews, saved_annotations
+from gateway.storage.dataset_tables import (
+    annotation_masks,
+    assignments,
+    dataset_images,
+    datasets,
+    reviews,
+    saved_annotations,
+)
 from gateway.storage.geometries import geometry_from_json
 from gateway.storage.image_records import SqlImageReader
 from gateway.storage.schema import images
@@ -139,6 +147,47 @@ class SqlDatasetReader:
         of_annotation = annotation_masks.c.annotation_id == annotation_id
         query = select(annotation_masks).where(self._scope.of(annotation_masks), of_annotation)
         return [_mask(row) for row in self._scope.execute(query.order_by(annotation_masks.c.number))]
+
+    def claimed_image(
+        self, dataset_id: str, *, annotator: str, now: float, split: Split | None
+    ) -> DatasetImageRow | None:
+        """The waiting image that an annotator has claimed; None without one."""
+        query = self._waiting(dataset_id, split).join(assignments, self._is_assigned(annotator=annotator))
+        query = query.where(assignments.c.skipped == 0, assignments.c.until > now).order_by(assignments.c.until.desc())
+        row = self._scope.execute(query.limit(1)).one_or_none()
+        return _dataset_image(row) if row else None
+
+    def next_image(
+        self, dataset_id: str, *, annotator: str, now: float, strategy: NextStrategy, split: Split | None
+    ) -> DatasetImageRow | None:
+        """A waiting image that nobody has claimed and the annotator did not skip; None if there is none."""
+        claimed = exists().where(self._is_assigned(), assignments.c.skipped == 0, assignments.c.until > now)
+        skipped = exists().where(self._is_assigned(annotator=annotator), assignments.c.skipped == 1)
+        query = self._waiting(dataset_id, split).where(~claimed, ~skipped)
+        first = (dataset_images.c.added, dataset_images.c.case_name)
+        query = query.order_by(*([func.random()] if strategy is NextStrategy.RANDOM else first))
+        row = self._scope.execute(query.limit(1)).one_or_none()
+        return _dataset_image(row) if row else None
+
+    def count_waiting(self, dataset_id: str, *, split: Split | None) -> int:
+        """Number of images that wait for an annotation."""
+        waiting = self._waiting(dataset_id, split).subquery()
+        return int(self._scope.execute(select(func.count()).select_from(waiting)).scalar_one())
+
+    def _waiting(self, dataset_id: str, split: Split | None) -> Select[*tuple[Any, ...]]:
+        """Images that the gateway has, and that have no annotation, or whose latest is rejected."""
+        rejected = saved_annotations.c.state == AnnotationState.REJECTED.value
+        query = self._images_query(dataset_id)
+        query = query.where(or_(saved_annotations.c.state.is_(None), rejected), images.c.digest.is_not(None))
+        return query if split is None else query.where(dataset_images.c.split == split.value)
+
+    def _is_assigned(self, *, annotator: str | None = None) -> ColumnElement[bool]:
+        of_image = and_(
+            self._scope.of(assignments),
+            assignments.c.dataset_id == dataset_images.c.dataset_id,
+            assignments.c.image_digest == dataset_images.c.image_digest,
+        )
+        return of_image if annotator is None else and_(of_image, assignments.c.annotator == annotator)
 
     def annotation_bytes(self, annotator: str) -> tuple[int, int]:
         """Bytes of the annotations of one person, and of all tenants."""

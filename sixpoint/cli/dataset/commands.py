@@ -27,7 +27,7 @@ from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, DatasetInfo, DatasetLabel
 from sixpoint.protocol import DEFAULT_SERVER
 
-__all__ = ["add", "create", "images", "labels", "list_datasets", "save"]
+__all__ = ["add", "create", "images", "labels", "list_datasets", "next_image", "save"]
 
 _LABEL = re.compile(r"(?:(\d+)=)?([^=#]+?)(?:(#[0-9a-fA-F]{6}))?")
 
@@ -142,6 +142,31 @@ def images(
             *map(escape, (image.case_name, image.split, str(image.annotation_count), state, size, image.digest[:12]))
         )
     print_table(table, wide=wide)
+
+
+@dataset.command("next", epilog="Example: sixpoint dataset next abdomen -o next.nii.gz")
+def next_image(
+    name: NameArgument,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write the image to.")] = None,
+    strategy: Annotated[str, typer.Option(help="first or random.")] = "first",
+    skip: Annotated[str, typer.Option(help="Skip the image that you have, for this reason.", metavar="REASON")] = "",
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
+) -> None:
+    """Get an image to annotate: nobody else gets it for an hour. Without one, there is nothing to do."""
+    with Client(server, retry=CLI_RETRY) as client:
+        image = client.datasets.next_image(name, strategy=strategy)
+        if image is not None and skip:
+            client.datasets.skip_image(name, image.digest, reason=skip)
+            image = client.datasets.next_image(name, strategy=strategy)
+        if image is not None and output is not None:
+            client.datasets.download(image.digest).write(output)
+    if as_json:
+        print_json(image_facts(image) if image else None)
+    elif image is None:
+        Console(highlight=False).print("no image waits for you")
+    else:
+        Console(highlight=False).print(escape(f"next: {image.case_name} ({image.split}), image {image.digest[:12]}"))
 
 
 @dataset.command(epilog="Example: sixpoint dataset save abdomen fqgwjm62dynp8sbxe3vkrhta5c --absent spleen")

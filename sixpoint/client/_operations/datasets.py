@@ -21,6 +21,7 @@ from sixpoint.client.dataset_models import (
     read_dataset_image,
     split_number,
     state_number,
+    strategy_number,
 )
 from sixpoint.errors import ChecksumMismatch, InternalError, InvalidArgument
 from sixpoint.mask import PackedMask, pack
@@ -103,6 +104,21 @@ class DatasetOperations:
             token = response.next_page_token
             if not token:
                 return found
+
+    def next_image(
+        self, name: str, *, strategy: str, keep_seconds: float, split: str
+    ) -> Operation[DatasetImage | None]:
+        """Get an image to annotate; None if there is none now."""
+        request = dataset_pb.NextImageRequest(
+            dataset=name, strategy=strategy_number(strategy), keep_seconds=keep_seconds, split=split_number(split)
+        )
+        response = yield from Call(self.client.stubs.datasets.NextImage, request, self.client.timeout.call)
+        return read_dataset_image(response.image) if response.HasField("image") else None
+
+    def skip_image(self, name: str, digest: str, *, reason: str) -> Operation[None]:
+        """Give an image back."""
+        request = dataset_pb.SkipImageRequest(dataset=name, image_digest=digest, reason=reason)
+        yield from Call(self.client.stubs.datasets.SkipImage, request, self.client.timeout.call)
 
     def save(
         self, name: str, session_id: str, *, absent: Sequence[str], state: str, revision: int | None

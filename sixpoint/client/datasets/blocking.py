@@ -125,6 +125,38 @@ class Datasets:
         """
         return self._driver.run(self._operations.images(name, split=split))
 
+    def next_image(
+        self, name: str, *, strategy: str = "first", keep_seconds: float = 0.0, split: str = ""
+    ) -> DatasetImage | None:
+        """Get an image to annotate, which others do not get for a while; while it is kept, the same again.
+
+        Images without annotation are given, and those whose latest one is rejected. Saving an annotation ends it.
+
+        Args:
+            name: Name of the dataset.
+            strategy: "first", or "random".
+            keep_seconds: Seconds for which nobody else gets it, up to a day; 0 for an hour.
+            split: Only images for "training", "validation" or "test".
+
+        Returns:
+            The image; None if there is none now.
+
+        Raises:
+            DatasetNotFound: There is no such dataset.
+        """
+        return self._driver.run(
+            self._operations.next_image(name, strategy=strategy, keep_seconds=keep_seconds, split=split)
+        )
+
+    def skip_image(self, name: str, digest: str, *, reason: str = "") -> None:
+        """Give an image of :meth:`next_image` back; this owner does not get it again.
+
+        Raises:
+            DatasetNotFound: There is no such dataset.
+            DatasetError: The dataset does not have the image.
+        """
+        self._driver.run(self._operations.skip_image(name, digest, reason=reason))
+
     def save(
         self,
         name: str,

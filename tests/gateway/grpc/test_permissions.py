@@ -59,6 +59,8 @@ def test_viewers_only_read() -> None:
         "Save",
         "Import",
         "Review",
+        "NextImage",
+        "Skip",
     ]
     for method, role in ROLES.items():
         assert (role >= Role.ANNOTATOR) == any(word in method.rpartition("/")[2] for word in changes), method

@@ -17,11 +17,13 @@ from gateway.core.datasets import (
     AnnotatedLabel,
     AnnotationRow,
     AnnotationState,
+    Assignments,
     DatasetCounts,
     DatasetLabel,
     Datasets,
     LabelMask,
     NewImage,
+    NextStrategy,
     Review,
     Split,
 )
@@ -29,7 +31,7 @@ from gateway.storage import Database, dataset_repository, image_maintenance, ses
 from gateway.storage.datasets import SqlDatasetWriter
 from gateway.storage.image_records import SqlImageWriter
 from gateway.storage.scopes import TenantScope
-from sixpoint.errors import DatasetError, DatasetExists, DatasetNotFound, ImageNotFound
+from sixpoint.errors import DatasetError, DatasetExists, DatasetNotFound, ImageNotFound, InvalidArgument
 from sixpoint.mask import pack
 from tests.gateway.core.sessions.session_process import BOX, DIGEST, OTHER, Clock, SessionProcess, add_images
 from tests.gateway.storage.tenant_rows import rows, statements, unscoped
@@ -209,13 +211,27 @@ CALLS: dict[str, Callable[[SqlDatasetWriter, AnnotationRow], Any]] = {
         row.dataset_id, digest=DIGEST, state=row.state, after=None, limit=9
     ),
     "latest_annotation": lambda records, row: records.latest_annotation(row.dataset_id, DIGEST),
+    "claimed_image": lambda records, row: records.claimed_image(row.dataset_id, annotator="ada", now=0.0, split=None),
+    "next_image": lambda records, row: records.next_image(
+        row.dataset_id, annotator="ada", now=0.0, strategy=NextStrategy.RANDOM, split=Split.TRAINING
+    ),
+    "count_waiting": lambda records, row: records.count_waiting(row.dataset_id, split=None),
+    "end_assignment": lambda records, row: records.end_assignment(row.dataset_id, DIGEST, annotator="ada"),
     "masks": lambda records, row: records.masks(row.id),
     "lock_dataset": lambda records, _: records.lock_dataset("abdomen"),
     "lock_image": lambda records, _: records.lock_image(DIGEST),
     "set_labels": lambda records, row: records.set_labels(row.dataset_id, []),
 }
 # They add rows of the tenant itself, or count those of all.
-OTHERS = {"audit", "insert_dataset", "insert_images", "insert_annotation", "review", "annotation_bytes"}
+OTHERS = {
+    "audit",
+    "insert_dataset",
+    "insert_images",
+    "insert_annotation",
+    "set_assignment",
+    "review",
+    "annotation_bytes",
+}
 
 
 async def test_another_tenant_reads_and_changes_nothing(database: Database, datasets: Datasets) -> None:
@@ -236,3 +252,56 @@ async def test_another_tenant_reads_and_changes_nothing(database: Database, data
     assert methods == {*CALLS, *OTHERS}
     with pytest.raises(DatasetNotFound):
         await datasets.get("abdomen", principal=caller("eve", tenant="other"))
+
+
+async def test_two_annotators_never_get_the_same_image(database: Database, datasets: Datasets) -> None:
+    await _make(datasets)
+    await datasets.add_images("abdomen", [NewImage(OTHER, "case 2")], principal=ADA)
+    clock = Clock()
+    assignments, ben = Assignments(repository=dataset_repository(database), now=clock), caller("ben")
+    both = await asyncio.gather(
+        *(assignments.next("abdomen", principal=who, strategy=NextStrategy.RANDOM) for who in (ADA, ben))
+    )
+    given = [next_image.image.image_digest for next_image in both if next_image.image]
+    assert sorted(given) == sorted((DIGEST, OTHER))
+    assert [next_image.waiting for next_image in both] == [2, 2]
+    # The same again, also after a crash of the viewer; nothing is left for a third.
+    again = await assignments.next("abdomen", principal=ADA)
+    assert again.image is not None
+    assert again.image.image_digest == given[0]
+    third = await assignments.next("abdomen", principal=caller("cleo"))
+    assert (third.image, third.waiting) == (None, 2)
+    # Who takes too long loses it.
+    clock.seconds += 3601
+    late = await assignments.next("abdomen", principal=caller("cleo"))
+    assert late.image is not None
+    assert late.image.case_name == "case 1"
+
+
+async def test_what_was_skipped_does_not_come_again(database: Database, datasets: Datasets) -> None:
+    await _make(datasets)
+    assignments = Assignments(repository=dataset_repository(database), now=Clock())
+    assert (await assignments.next("abdomen", principal=ADA)).image is not None
+    await assignments.skip("abdomen", DIGEST, reason="motion", principal=ADA)
+    assert (await assignments.next("abdomen", principal=ADA)).image is None
+    # Somebody else may want it.
+    assert (await assignments.next("abdomen", principal=caller("ben"))).image is not None
+    with pytest.raises(DatasetError):
+        await assignments.skip("abdomen", OTHER, reason="", principal=ADA)
+    with pytest.raises(InvalidArgument, match="500"):
+        await assignments.skip("abdomen", DIGEST, reason="x" * 501, principal=ADA)
+    for seconds in (-1.0, 86401.0, float("nan"), float("inf")):
+        with pytest.raises(InvalidArgument, match="cannot be kept"):
+            await assignments.next("abdomen", principal=ADA, keep=seconds)
+
+
+async def test_an_image_waits_until_it_has_an_annotation_that_is_not_rejected(
+    database: Database, datasets: Datasets
+) -> None:
+    await _make(datasets)
+    assignments, repository = Assignments(repository=dataset_repository(database)), dataset_repository(database)
+    row = await _annotation(database, datasets)
+    assert (await assignments.next("abdomen", principal=ADA)).waiting == 0
+    review = Review(AnnotationState.REJECTED, "ben", "again", 2e9)
+    await repository.write(partial(_review, annotation_id=row.id, review=review), tenant="default")
+    assert (await assignments.next("abdomen", principal=ADA)).image is not None

@@ -13,11 +13,12 @@ def upgrade() -> None:
     """Make them."""
     _make_datasets()
     _make_annotations()
+    _make_assignments()
 
 
 def downgrade() -> None:
     """Undo it."""
-    for table in ("reviews", "annotation_masks", "annotations", "dataset_images", "datasets"):
+    for table in ("assignments", "reviews", "annotation_masks", "annotations", "dataset_images", "datasets"):
         op.drop_table(table)
 
 
@@ -123,4 +124,24 @@ def _make_annotations() -> None:
             ["annotation_id"], ["annotations.id"], name="fk_reviews_annotation_id", ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("annotation_id", "number", name="pk_reviews"),
+    )
+
+
+def _make_assignments() -> None:
+    op.create_table(
+        "assignments",
+        _tenant(),
+        sa.Column("dataset_id", sa.String(length=32), nullable=False),
+        sa.Column("image_digest", sa.String(length=64), nullable=False),
+        sa.Column("annotator", sa.String(length=200), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False, comment="others get the image after this time"),
+        sa.Column("skipped", sa.Integer(), nullable=False, comment="1: the annotator does not get it again"),
+        sa.Column("reason", sa.String(length=500), nullable=False, comment="why it was skipped"),
+        sa.ForeignKeyConstraint(
+            ["dataset_id", "image_digest"],
+            ["dataset_images.dataset_id", "dataset_images.image_digest"],
+            name="fk_assignments_dataset_id_image_digest",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("dataset_id", "image_digest", "annotator", name="pk_assignments"),
     )

@@ -124,6 +124,8 @@ def test_the_next_image_is_one_that_nobody_annotated(viewer: HttpSite, client: s
     assert digest not in waiting()
     client.datasets.review(client.datasets.annotations("abdomen", digest=digest)[0].id, "rejected", reason="again")
     assert digest in waiting()
+    with sixpoint.Client(client.target, owner="somebody else") as other:
+        assert digest not in {getattr(other.datasets.next_image("abdomen"), "digest", "")}
 
 
 STRATEGIES = ("first", "random")
