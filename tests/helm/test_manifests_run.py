@@ -12,6 +12,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from sixpoint.cli.doctor import examine_http
 from tests.helm.support.charts import CHART, merged, pods, read_values, render
 from tests.helm.support.local_pods import LocalPods, loopback_network
 from tests.support.certificates import write_certificates
@@ -24,20 +25,22 @@ VALUES = {
     "triton": {"controlKey": {"existingSecret": "sixpoint-triton"}, "drain": {"seconds": 5}},
     "auth": {"mode": "tokens", "tokens": {"existingSecret": "sixpoint-tokens"}},
     "tls": {"mode": "secret", "secretName": "sixpoint-tls"},
+    "viewers": {"enabled": True, "pathTokens": True},
     "test": {"token": {"existingSecret": "sixpoint-test-token"}},
 }
 
 
-def new_token(file: Path) -> str:
+def new_token(file: Path, name: str = "helm-test", *options: str) -> str:
     """A token of an annotator, as an operator makes it."""
-    command = [sys.executable, "-m", "gateway", "token", "new", "helm-test", "--file", str(file), "--json"]
+    command = [sys.executable, "-m", "gateway", "token", "new", name, "--file", str(file), "--json", *options]
     return str(json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)["token"])
 
 
-def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path) -> None:
+def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     token = new_token(tmp_path / "tokens.toml")
+    viewers_token = new_token(tmp_path / "tokens.toml", "viewer", "--path")
     documents = render(merged(read_values(CHART / "ci" / "minimal-values.yaml"), VALUES))
     address = f"{loopback_network()}.1"
     files = write_certificates(tmp_path / "certificates", address)
@@ -70,12 +73,17 @@ def test_what_the_manifests_say_answers_a_prompt_and_drains(tmp_path: Path) -> N
             asked = local.run(test, test.spec["containers"][0])
             assert asked.returncode == 0, asked.stdout + asked.stderr + local.log(gateway)
             assert "Dice" in asked.stdout
+            monkeypatch.setenv("SIXPOINT_CA_FILE", str(files.authority))
+            findings = list(examine_http(f"https://{address}:8443/t/{viewers_token}"))
+            assert [finding for finding in findings if not finding.well] == []
+            assert any("annotation" in finding.seen for finding in findings if finding.what == "door itksnap")
             gateway_process.terminate()
             # The Service drops the pod while it still answers.
             local.wait_for(gateway, "readinessProbe", answer=False)
         assert gateway_process.returncode == 0, local.log(gateway)
     assert triton_process.returncode == 0, local.log(triton)
     assert token not in local.log(gateway)
+    assert viewers_token not in local.log(gateway)
 
 
 def metrics(address: str) -> str:
