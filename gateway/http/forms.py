@@ -73,7 +73,14 @@ class Form:
         return files[0] if files else None
 
 
-async def read_form(call: Call, folder: SpoolFolder, *, max_bytes: int, max_files: int = _MAX_PARTS) -> Form:
+async def read_form(
+    call: Call,
+    folder: SpoolFolder,
+    *,
+    max_bytes: int,
+    max_files: int = _MAX_PARTS,
+    max_field_bytes: int = MAX_FIELD_BYTES,
+) -> Form:
     """Read a form; a call without a body has an empty one.
 
     Args:
@@ -81,6 +88,7 @@ async def read_form(call: Call, folder: SpoolFolder, *, max_bytes: int, max_file
         folder: Where its files are put.
         max_bytes: Largest body.
         max_files: Largest number of files.
+        max_field_bytes: Longest field; JSON beyond the default is not for the event loop to parse.
 
     Raises:
         InvalidArgument: The body is no form, is damaged, or has too many parts.
@@ -93,7 +101,7 @@ async def read_form(call: Call, folder: SpoolFolder, *, max_bytes: int, max_file
             raise InvalidArgument("the body is no form: expected multipart/form-data")
         return Form()
     _check_length(call, max_bytes)
-    parser, reader = FormParser(boundary_of(content_type)), _FormWriter(folder, max_files)
+    parser, reader = FormParser(boundary_of(content_type)), _FormWriter(folder, max_files, max_field_bytes)
     received = 0
     try:
         async for chunk in call.chunks():
@@ -200,10 +208,13 @@ def _too_large(limit: int) -> HttpRefusal:
 class _FormWriter:
     """Puts the parts of a form where they belong, with little in memory."""
 
-    def __init__(self, folder: SpoolFolder, max_files: int = _MAX_PARTS) -> None:
+    def __init__(
+        self, folder: SpoolFolder, max_files: int = _MAX_PARTS, max_field_bytes: int = MAX_FIELD_BYTES
+    ) -> None:
         self.form = Form()
         self._folder = folder
         self._max_files = max_files
+        self._max_field_bytes = max_field_bytes
         self._part: PartBegin | None = None
         self._waiting = bytearray()
         self._file: BufferedWriter | None = None
@@ -216,8 +227,8 @@ class _FormWriter:
             return
         self._waiting += event.data
         if self._file is None:
-            if len(self._waiting) > MAX_FIELD_BYTES:
-                raise _too_large(MAX_FIELD_BYTES)
+            if len(self._waiting) > self._max_field_bytes:
+                raise _too_large(self._max_field_bytes)
         elif len(self._waiting) >= _WRITE_BYTES:
             await self._write()
 

@@ -68,7 +68,7 @@ def aiaa_door(
     """
     short, upload, segmentation = deadlines
     clients = windows.clients
-    polygons = PolygonCalls(files=files, results=windows.results, spool=spool)
+    polygons = PolygonCalls(files=files, spool=spool)
     inference = Inference(catalog=catalog, images=images, files=files, windows=windows, spool=spool)
     routes = [
         HttpRoute("GET", "/v1/models/", _models(catalog), Role.VIEWER, short, short=True),

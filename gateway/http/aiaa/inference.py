@@ -48,11 +48,13 @@ class _Target:
 
     Attributes:
         handle: The client's session, or a window for this call.
-        lasting: Whether the session of ours may go on after this call.
+        lasting: Whether the session of ours goes on after this call.
+        sent_along: Whether the image came with the call.
     """
 
     handle: ImageHandle
     lasting: bool
+    sent_along: bool
 
 
 class Inference:
@@ -117,26 +119,28 @@ class Inference:
         target = await self._image(call, form, folder, lasting=isinstance(points, ClientPoints))
         try:
             geometry = (await self._images.describe(target.handle.digest, principal=call.principal)).geometry
-            told: dict[str, object] = {}
+            answer_params: dict[str, object] = {}
             if points is None:
                 result = await results.segment(call, model, target.handle)
-                told = {"points": _whole(await results.extreme_points(result, geometry))}
+                answer_params = {"points": _whole(await results.extreme_points(result, geometry))}
             else:
                 if not isinstance(points, ClientPoints):
-                    told = {"points": _whole(points)}
-                result = await self._annotate(call, model, target.handle, points, geometry)
+                    answer_params = {"points": _whole(points)}
+                result = await self._annotate(call, model, target, points, geometry)
             path = await results.write(result, geometry, folder, file_format)
         except ImageNotFound as error:
-            if target.handle.window and target.lasting:
+            if not target.sent_along:
                 raise HttpRefusal(_SESSION_EXPIRED, error) from None
             raise
         finally:
             if not target.lasting:
                 await self._windows.annotating.close(target.handle, [model], principal=call.principal)
-        return result_reply({**told, "label_names": result.names}, path, suffix=file_format.suffix, output=output)
+        return result_reply(
+            {**answer_params, "label_names": result.names}, path, suffix=file_format.suffix, output=output
+        )
 
     async def _annotate(
-        self, call: Call, model: Model, handle: ImageHandle, points: ClientPoints | Sequence[Point], geometry: Geometry
+        self, call: Call, model: Model, target: _Target, points: ClientPoints | Sequence[Point], geometry: Geometry
     ) -> Result:
         spec, opening = model.spec, 1
         if isinstance(points, ClientPoints):
@@ -144,10 +148,11 @@ class Inference:
             # What begins an object and the first click in it are one step.
             opening = 1 + len(prompts) - len(points.foreground) - len(points.background)
         else:
-            if not handle.anchor:
+            if target.sent_along:
                 points = inside_cut(points, geometry.size)
             prompts = plan_boundary(points, spec=spec, model=model.name)
-        return await self._windows.results.annotate(call, model, handle, spec.labels[0], prompts, opening=opening)
+        label, results = spec.labels[0], self._windows.results
+        return await results.annotate(call, model, target.handle, label, prompts, opening=opening)
 
     async def _image(self, call: Call, form: Form, folder: SpoolFolder, *, lasting: bool) -> _Target:
         """Find the image: that of a session, else the one that comes with the call."""
@@ -159,12 +164,14 @@ class Inference:
                 await self._images.describe(handle.digest, principal=call.principal)
             except (SessionExpired, SessionNotFound, ImageNotFound) as error:
                 raise HttpRefusal(_SESSION_EXPIRED, error) from None
-            return _Target(handle, lasting=True)
+            # Points on a boundary are answered without what came before; calls with others may meet.
+            return _Target(handle if lasting else ImageHandle.new(handle.digest), lasting, sent_along=False)
         file = image_of_form(form)
         call.limits.check(call.principal, Activity.UPLOAD)
         record = await self._files.store(file, folder, principal=call.principal)
         # Clients that correct send the image again with each click; those that cut it out send another one each time.
-        return _Target(ImageHandle(record.digest) if lasting else ImageHandle.new(record.digest), lasting=lasting)
+        handle = ImageHandle(record.digest) if lasting else ImageHandle.new(record.digest)
+        return _Target(handle, lasting, sent_along=True)
 
 
 def image_of_form(form: Form) -> FormFile:

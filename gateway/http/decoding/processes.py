@@ -14,6 +14,7 @@ from typing import Any
 from sixpoint.errors import (
     DeadlineExceeded,
     FailedPrecondition,
+    InvalidArgument,
     NotFound,
     ResourceExhausted,
     SixpointError,
@@ -24,9 +25,9 @@ from sixpoint.errors import (
 __all__ = ["parse_answer", "reader_environment", "run_decoder"]
 
 _ERROR_BYTES = 2**16
-# Of what may fail while a series is fetched; an image that cannot be read is the caller's.
+# Of parameters, and of what may fail while a series is fetched; an image that cannot be read is the caller's.
 _KINDS: Mapping[str, type[SixpointError]] = {
-    kind.__name__: kind for kind in (DeadlineExceeded, NotFound, ResourceExhausted, Unavailable)
+    kind.__name__: kind for kind in (DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable)
 }
 
 

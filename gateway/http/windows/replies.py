@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from sixpoint.errors import InvalidArgument
 from sixpoint.errors.shortening import quoted
 
-__all__ = ["FileReply", "check_output", "result_reply"]
+__all__ = ["FileReply", "check_output", "multipart_reply", "result_reply"]
 
 _CHUNK_BYTES = 2**18
 _OUTPUTS = ("", "all", "image", "json")
@@ -94,18 +94,30 @@ def result_reply(params: Mapping[str, object], path: Path, *, suffix: str, outpu
     if output == "image":
         disposition = {"content-disposition": f'attachment; filename="{name}"'}
         return FileReply(path, media_type="application/octet-stream", headers=disposition)
+    return multipart_reply(json.dumps(params).encode(), path, suffix=suffix)
+
+
+def multipart_reply(params: bytes, path: Path, *, suffix: str) -> Response:
+    """Return parameters and a file in one body.
+
+    Args:
+        params: Parameters of the result, JSON.
+        path: The file.
+        suffix: Kind of the file.
+    """
     boundary = secrets.token_hex(16)
     # Content-Type is the last header of each part, and the JSON comes first: MITK looks for exactly this.
     before = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="params"\r\nContent-Type: application/json\r\n\r\n'
-        f"{json.dumps(params)}\r\n"
-        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+    ).encode()
+    between = (
+        f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="label{suffix}"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
-    )
+    ).encode()
     return FileReply(
         path,
         media_type=f"multipart/form-data; boundary={boundary}",
-        before=before.encode(),
+        before=before + params + between,
         after=f"\r\n--{boundary}--\r\n".encode(),
     )
 

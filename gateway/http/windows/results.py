@@ -147,13 +147,13 @@ class Results:
 def _extreme_points(masks: Sequence[PackedMask]) -> list[Point]:
     """For each axis the first and the last point along it, of the masks whose boxes reach there."""
     points: list[Point] = []
-    known: dict[int, Sequence[Point]] = {}
+    extremes: dict[int, Sequence[Point]] = {}
     for axis in range(3 if masks else 0):
         first = min(range(len(masks)), key=lambda n: masks[n].lower[axis])
         last = max(range(len(masks)), key=lambda n: masks[n].upper[axis])
         for end, number in enumerate((first, last)):
-            if number not in known:
-                known[number] = ExtremePoints.of_mask(voxels_of(masks[number])).points
-            x, y, z = (a + b for a, b in zip(known[number][2 * axis + end], masks[number].lower, strict=True))
+            if number not in extremes:
+                extremes[number] = ExtremePoints.of_mask(voxels_of(masks[number])).points
+            x, y, z = (a + b for a, b in zip(extremes[number][2 * axis + end], masks[number].lower, strict=True))
             points.append((x, y, z))
     return points

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gateway.http.aiaa.polygons import Polygon, Slices
+from gateway.http.polygons.editing import Polygon, Slices
 from sixpoint._typing import Bools
 from sixpoint.errors import InvalidArgument
 

@@ -98,11 +98,11 @@ def pull_vertex(slices: Slices, pull: Pull, *, shape: tuple[int, int]) -> Slices
     """
     moved = [[[list(vertex) for vertex in polygon] for polygon in polygons] for polygons in slices]
     number, polygon, vertex = pull.place
-    held = slices[number][polygon][vertex]
+    pulled = slices[number][polygon][vertex]
     for away in range(-pull.slices, pull.slices + 1):
         if not 0 <= number + away < len(slices):
             continue
-        place = (polygon, vertex) if away == 0 else _nearest(slices[number + away], held)
+        place = (polygon, vertex) if away == 0 else _nearest(slices[number + away], pulled)
         if place is None:
             continue
         share = 1 - abs(away) / (pull.slices + 1)

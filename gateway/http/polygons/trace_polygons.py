@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.http.aiaa.contours import Contour, find_contours
+from gateway.http.polygons.contours import Contour, find_contours
 from sixpoint._typing import Array
 
 __all__ = ["main", "to_polygon"]
