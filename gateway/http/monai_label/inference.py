@@ -101,7 +101,10 @@ class Inference:
         if not query.get("image"):
             raise UploadError("the call names no image: give session_id, image, or a file")
         if self._series and self._series.names_series(query["image"]):
-            return ImageHandle(await self._series.find(call, query["image"], folder))
+            digest = await self._series.find(call, query["image"], folder)
+            # So that labels are saved, and images given, by the same name.
+            self._names.remember(call.principal, query["image"], digest)
+            return ImageHandle(digest)
         return self._names.find(call.principal, query["image"])
 
     async def _run(self, call: Call, model: Model, handle: ImageHandle, params: Mapping[str, object]) -> Result:

@@ -83,6 +83,23 @@ def test_a_series_is_fetched_once(
     assert runs == [place.series]
 
 
+def test_a_series_is_known_by_its_uid_afterwards(ward_site: HttpSite, hospital: Hospital) -> None:
+    assert ask(ward_site, hospital.place.series, SIX).status_code == 200
+    answer = ward_site.get(f"/datastore/image/info?image={hospital.place.series}")
+    assert (answer.status_code, hospital.place.series in answer.text) == (200, False)
+
+
+def test_a_fetch_that_is_given_up_keeps_nobody_waiting(ward_site: HttpSite, hospital: Hospital, tmp_path: Path) -> None:
+    place = write_ct_series(tmp_path / "new", OBLIQUE)
+    store_files(hospital.orthanc, tmp_path / "new")
+    with pytest.raises(httpx.ReadTimeout), httpx.Client(trust_env=False, timeout=0.3) as impatient:
+        impatient.post(
+            f"{ward_site.url}/infer/annotation?image={place.series}&output=image",
+            files={"params": (None, json.dumps({"label": "liver", "foreground": SIX, "background": []}))},
+        )
+    assert ask(ward_site, place.series, SIX).status_code == 200
+
+
 def test_a_series_that_has_grown_is_fetched_anew(
     ward_site: HttpSite, hospital: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
