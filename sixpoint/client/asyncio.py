@@ -81,7 +81,7 @@ class AsyncClient(BaseClient):
         stubs = Stubs(self.channel)
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
         self._driver = AsyncDriver(stubs, target=self.target, retry=retry, metadata=self.metadata, tokens=self._tokens)
-        self.datasets = AsyncDatasets(self._driver, self._operations)
+        self.datasets: AsyncDatasets = AsyncDatasets(self._driver, self._operations)
 
     async def __aenter__(self) -> Self:
         return self

@@ -81,7 +81,7 @@ class Client(BaseClient):
         stubs = Stubs(self.channel)
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
         self._driver = Driver(stubs, target=self.target, retry=retry, metadata=self.metadata, tokens=self._tokens)
-        self.datasets = Datasets(self._driver, self._operations)
+        self.datasets: Datasets = Datasets(self._driver, self._operations)
 
     def __enter__(self) -> Self:
         return self

@@ -224,7 +224,7 @@ class AnnotationRow:
         active_seconds: Seconds of work: see :func:`gateway.core.datasets.activity.active_seconds`.
         digest: SHA-256 over number and mask of each label.
         byte_count: Bytes that the masks take in the database.
-        state: State.
+        state: What became of it.
         review: Last review; None before one.
     """
 

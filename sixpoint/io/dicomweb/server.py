@@ -13,7 +13,7 @@ from dicomweb_client.api import DICOMwebClient
 
 from sixpoint.errors import NotFound, ResourceExhausted, VolumeError
 from sixpoint.io.dicom.guard import reading
-from sixpoint.io.dicomweb.transport import BoundedSession, asking
+from sixpoint.io.dicomweb._transport import BoundedSession, asking
 
 __all__ = ["DicomwebLimits", "DicomwebServer", "SeriesEntry"]
 
