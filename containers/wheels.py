@@ -31,8 +31,8 @@ IMAGE_EXTRAS = "dicomweb"
 IMAGE_FILES = frozenset({"highdicom", "nibabel", "pillow", "pydicom", "simpleitk"})
 # Their wheels come with symbols for debuggers, 65 MB in all.
 WITH_SYMBOLS = frozenset({"cryptography", "ml_dtypes", "obstore", "python_rapidjson", "sqlalchemy", "zstandard"})
-# 16 MB in all.
-WITH_TESTS = frozenset({"nibabel", "numpy"})
+# Their tests and static libraries: 20 MB in all.
+FOR_DEVELOPERS = frozenset({"blosc2", "nibabel", "numpy"})
 
 
 def main() -> None:
@@ -88,8 +88,8 @@ def collect(image: str, output: Path, *, image_files: bool) -> None:
         name = wheel.name.partition("-")[0].lower()
         if name in WITH_SYMBOLS:
             rewrite_wheel(wheel, without_symbols)
-        if name in WITH_TESTS:
-            rewrite_wheel(wheel, without_tests)
+        if name in FOR_DEVELOPERS:
+            rewrite_wheel(wheel, without_developers_files)
     write_requirements(extras, output)
 
 
@@ -152,9 +152,9 @@ def without_symbols(name: str, content: bytes) -> bytes:
         return Path(file.name).read_bytes()
 
 
-def without_tests(name: str, content: bytes) -> bytes | None:
-    """Leave out a package's own tests."""
-    return None if "/tests/" in name else content
+def without_developers_files(name: str, content: bytes) -> bytes | None:
+    """Leave out a package's own tests, and what only a compiler reads."""
+    return None if "/tests/" in name or name.endswith((".a", ".pyx")) else content
 
 
 def _pip(*arguments: str) -> None:

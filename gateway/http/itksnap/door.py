@@ -276,8 +276,8 @@ def _guide(address: CallerAddress) -> str:
     # ITK-SNAP makes an address of "http", or "https" for port 443, "://", the server, ":" and the port.
     port = address.port if plain else 443 if address.scheme == "https" else 80
     return f"""\
-ITK-SNAP 4.4 or later: in Tools, Preferences, on the page for deep learning, add a server, choose "Network connection
-to GPU server", and type
+ITK-SNAP 4.4 or later: in the preferences, on the page AI Extensions, add a server, choose "Network connection to GPU
+server", and type
   Server: {host}
   Port: {port}
-Then, in the paintbrush's settings, choose the deep learning brush and a model, and click on the object."""
+Then choose the paintbrush, in its settings the AI-Based Smart Brush and a model, and click on the object."""
