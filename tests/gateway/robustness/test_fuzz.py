@@ -103,6 +103,7 @@ class Cases:
             "Segment": annotation_pb.SegmentRequest(model="segmentation_hippocampus", **image),
             "GetImage": image_pb.GetImageRequest(**digest),
             "GetUpload": image_pb.GetUploadRequest(**digest),
+            "DownloadImage": image_pb.DownloadImageRequest(**digest),
             "ListModels": model_pb.ListModelsRequest(label="object"),
             "GetModel": model_pb.GetModelRequest(name="clicks"),
             "CreateSession": session_pb.CreateSessionRequest(model="clicks", request_id="r", **image),
