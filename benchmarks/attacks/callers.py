@@ -12,6 +12,7 @@ import grpc.aio
 
 from sixpoint.protocol import owner_to_metadata
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
+from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
@@ -97,6 +98,17 @@ class HostileCaller:
     async def upload(self, messages: AsyncIterator[Any]) -> None:
         """Make one client stream and note how it ended."""
         await self._note(self.image.UploadImage(self._counted(messages), timeout=_SECONDS, metadata=self.metadata))
+
+    async def download(self, digest: str) -> None:
+        """Read an image whole and note how it ended."""
+        request = image_pb.DownloadImageRequest(digest=digest)
+        call = self.image.DownloadImage(request, timeout=_SECONDS, metadata=self.metadata)
+
+        async def read() -> None:
+            async for _ in call:
+                pass
+
+        await self._note(read())
 
     async def interact(self, messages: AsyncIterator[Any]) -> None:
         """Make one stream in both directions, read all answers, and note how it ended."""

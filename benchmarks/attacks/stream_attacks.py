@@ -17,6 +17,7 @@ from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
 
 __all__ = [
+    "flood_downloads",
     "flood_requests",
     "flood_stream",
     "flood_upload",
@@ -45,6 +46,11 @@ async def flood_stream(caller: HostileCaller) -> None:
             yield annotation_pb.InteractRequest(id=number + 1, annotate=request)
 
     await caller.interact(actions())
+
+
+async def flood_downloads(caller: HostileCaller) -> None:
+    """Download an image of 256 MiB."""
+    await caller.download(caller.images.large)
 
 
 async def flood_requests(caller: HostileCaller) -> None:

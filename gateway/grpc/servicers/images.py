@@ -14,9 +14,10 @@ from gateway.core.runtime import Admission
 from gateway.core.runtime.fairness import Places
 from gateway.grpc.identity import principal_of
 from gateway.grpc.idle import IdleGuard, IdleLimit
+from gateway.grpc.message_turns import MessageTurns
 from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.upload_messages import UploadMessage
-from sixpoint.errors import UploadError
+from sixpoint.errors import DeadlineExceeded, UploadError
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 
@@ -27,6 +28,9 @@ _UPLOAD_BYTES = 12 * 2**20
 _CHUNK_BYTES = 2**20
 # An upload that sends less than this for a while stands still.
 _PROGRESS_BYTES = 2**16
+
+# A download has three copies of a chunk in memory.
+_DOWNLOADS, _OWNER_DOWNLOADS = 64, 48
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -39,7 +43,8 @@ class ImageServicer(image_grpc.ImageServiceServicer):
         places: Places of uploads.
         memory: Memory of all uploads: those for which there is none wait, and are not read.
         pace: Pace at which chunks are read.
-        idle_seconds: Seconds within which the next 64 KiB of an upload must arrive.
+        idle_seconds: Seconds within which the next 64 KiB of an upload must arrive, and the next chunk of a download be
+            read.
     """
 
     def __init__(
@@ -50,6 +55,8 @@ class ImageServicer(image_grpc.ImageServiceServicer):
         self._places = places
         self._memory = memory
         self._pace = pace
+        self._turns = MessageTurns()
+        self._downloads = Places(_DOWNLOADS, owner_limit=_OWNER_DOWNLOADS, activity="downloads run", evict=False)
         self._idle = IdleLimit(
             idle_seconds,
             setting="SIXPOINT_UPLOAD_IDLE_SECONDS",
@@ -93,14 +100,30 @@ class ImageServicer(image_grpc.ImageServiceServicer):
     ) -> None:
         """Return an image in chunks."""
         principal = principal_of(context)
-        record = await self._images.describe(request.digest, principal=principal)
-        stored = await self._images.open(request.digest, tenant=principal.tenant)
-        await context.write(image_pb.DownloadImageResponse(header=image_to_message(record)))
-        voxels = memoryview(stored.volume.array.reshape(-1).view("u1"))  # type: ignore[arg-type]  # a buffer
-        for begin in range(0, len(voxels), _CHUNK_BYTES):
-            # On a thread: the file may not be in memory.
-            chunk = await asyncio.to_thread(bytes, voxels[begin : begin + _CHUNK_BYTES])
-            await context.write(image_pb.DownloadImageResponse(chunk=chunk))
+        async with self._downloads.take():
+            record = await self._images.describe(request.digest, principal=principal)
+            stored = await self._images.open(request.digest, tenant=principal.tenant)
+            await context.write(image_pb.DownloadImageResponse(header=image_to_message(record)))
+            voxels = memoryview(stored.volume.array.reshape(-1).view("u1"))  # type: ignore[arg-type]  # a buffer
+            for begin in range(0, len(voxels), _CHUNK_BYTES):
+                # On a thread: the file may not be in memory.
+                chunk = await asyncio.to_thread(bytes, voxels[begin : begin + _CHUNK_BYTES])
+                await self._turns.may_write(len(chunk))
+                await self._write_soon(image_pb.DownloadImageResponse(chunk=chunk), context)
+
+    async def _write_soon(self, part: image_pb.DownloadImageResponse, context: _Context) -> None:
+        """Write a part of a download, unless its client does not read."""
+        scope = asyncio.timeout(self._idle.seconds)
+        try:
+            async with scope:
+                await context.write(part)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise DeadlineExceeded(
+                f"nothing of the download was read for {self._idle.seconds:g} s, the limit ({self._idle.setting}); "
+                "read it faster, or start it again"
+            ) from None
 
     async def GetUpload(self, request: image_pb.GetUploadRequest, context: _Context) -> image_pb.GetUploadResponse:
         """Return how many bytes of an image have arrived."""

@@ -215,3 +215,16 @@ async def test_a_message_that_arrived_as_its_call_was_cancelled_is_copied_too() 
         await reading
     await asyncio.sleep(0)
     assert copied == [b"x"]
+
+
+async def test_messages_are_written_in_turns_too() -> None:
+    iterations, turns = Iterations(), MessageTurns(PART // 2)
+
+    async def write() -> None:
+        await turns.may_write(PART)
+        iterations.copied(bytes(PART))
+
+    await asyncio.gather(*(write() for _ in range(STREAMS)))
+    assert sum(iterations.nbytes.values()) == STREAMS * PART
+    assert max(iterations.nbytes.values()) <= 2 * PART
+    assert len(iterations.nbytes) >= STREAMS - 1
