@@ -271,7 +271,7 @@ def _read_sign(call: Call) -> bool:
 
 
 def _guide(address: CallerAddress) -> str:
-    plain = address.scheme == "http" and address.path == "/itksnap"
+    plain = address.path == "/itksnap" and (address.scheme == "http" or address.port == 443)
     host = address.host if plain else f"{address.host}:{address.port}{address.path}"
     # ITK-SNAP makes an address of "http", or "https" for port 443, "://", the server, ":" and the port.
     port = address.port if plain else 443 if address.scheme == "https" else 80

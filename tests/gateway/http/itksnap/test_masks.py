@@ -132,8 +132,21 @@ def test_an_address_with_a_path_in_the_field_of_the_server(http_gateway: Gateway
         assert "annotation" in client.connect()
         client.show(noisy_volume())
         assert client.point(INSIDE).any()
-    page = SnapClient(f"http://127.0.0.1:{http_gateway.http_ports['http']}")._send("GET", "itksnap").text
-    assert f"Server: 127.0.0.1\n  Port: {http_gateway.http_ports['http']}\n" in page
+
+
+@pytest.mark.parametrize(
+    ("host", "scheme", "server", "port"),
+    [
+        ("127.0.0.1:8000", "http", "127.0.0.1", 8000),
+        ("gateway.example", "https", "gateway.example", 443),
+        ("gateway.example:8443", "https", "gateway.example:8443/itksnap", 443),
+    ],
+)
+def test_the_page_says_what_to_type(http_gateway: Gateway, host: str, scheme: str, server: str, port: int) -> None:
+    client = snap(http_gateway)
+    headers = {"x-forwarded-host": host, "x-forwarded-proto": scheme}
+    assert f"\n  Server: {server}\n  Port: {port}\n" in client._send("GET", "itksnap", headers=headers).text
+    assert full_url(server, port).startswith(f"{scheme}://{host}")
 
 
 def test_a_cube_round_the_point_begins_an_object() -> None:
