@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import sixpoint
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint._typing import Array
+from sixpoint.volume import Volume
 from tests.gateway.http.sites import HttpSite
+from tests.support.data import shared
+from tests.support.orthanc import store_files, write_ct_series
 from tests.support.servers import running_gateway
 from tests.viewers.browser import open_page, picture, until
 from tests.viewers.pacs_case import PacsCase, dice, pacs_case
@@ -44,15 +50,7 @@ def gateway(triton: LocalTriton, case: PacsCase) -> Iterator[Gateway]:
 def test_six_clicks_and_a_correction(gateway: Gateway, case: PacsCase) -> None:
     url = HttpSite.of(gateway, "").url
     with open_page(url=url, cookies={"MONAILABEL_SERVER_URL": f"{url}/"}) as (page, faults):
-        page.goto(f"{url}/ohif/monai-label?StudyInstanceUIDs={case.place.study}")
-        until(page, "window.cornerstone?.getRenderingEngines()[0]?.getViewports().some(v => v.getImageData?.())")
-        until(
-            page,
-            "cornerstone.cache.getVolumes().length && cornerstone.cache.getVolumes().every(v => v.loadStatus?.loaded)",
-        )
-        page.get_by_text("Confirm and Hide").click()
-        page.locator(".settingsTable button.actionButton").click()
-        page.locator("label[for=tab-3]").click()
+        open_tab(page, f"{url}/ohif/monai-label?StudyInstanceUIDs={case.place.study}", "tab-3")
         choose(page, "object")
         for point in case.six_points():
             click(page, point)
@@ -73,6 +71,43 @@ def test_six_clicks_and_a_correction(gateway: Gateway, case: PacsCase) -> None:
         assert dice(corrected, case.organ) >= 0.9
     # OHIF asks whether the gateway trains.
     assert [fault for fault in faults if "/train/" not in fault and "fonts.googleapis.com" not in fault] == []
+
+
+def test_a_model_without_prompts(gateway: Gateway, case: PacsCase, tmp_path: Path) -> None:
+    brain = Volume.read(shared("hippocampus/images/hippocampus_006.nii.gz"))
+    place = write_ct_series(tmp_path / "series", Volume(brain.array.round().astype(np.int16), brain.geometry))
+    store_files(case.orthanc, tmp_path / "series")
+    with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = client.segment(case.orthanc.address(place), model="segmentation_hippocampus")
+    url = HttpSite.of(gateway, "").url
+    with open_page(url=url, cookies={"MONAILABEL_SERVER_URL": f"{url}/"}) as (page, _):
+        open_tab(page, f"{url}/ohif/monai-label?StudyInstanceUIDs={place.study}", "tab-2")
+        page.locator(".tab-content").nth(1).get_by_text("Run").click()
+        mask = shown_mask(page, np.zeros(expected.labels.shape, np.bool_))
+        counts = page.evaluate(
+            """() => {
+                const v = services.segmentationService.getLabelmapVolume('1'), counts = {};
+                const segments = services.segmentationService.getSegmentations()[0].segments;
+                for (const x of v.voxelManager.getCompleteScalarDataArray())
+                    if (x) counts[segments[x].label] = (counts[segments[x].label] ?? 0) + 1;
+                return counts;
+            }"""
+        )
+    assert np.array_equal(mask, expected.labels > 0)
+    assert counts == {name: int((expected.labels == number).sum()) for number, name in expected.names.items()}
+
+
+def open_tab(page: Page, address: str, tab: str) -> None:
+    """Open a study, wait for its voxels, connect to the gateway, and open a tab of MONAI Label's panel."""
+    page.goto(address)
+    until(page, "window.cornerstone?.getRenderingEngines()[0]?.getViewports().some(v => v.getImageData?.())")
+    until(
+        page, "cornerstone.cache.getVolumes().length && cornerstone.cache.getVolumes().every(v => v.loadStatus?.loaded)"
+    )
+    page.get_by_text("Confirm and Hide").click()
+    page.locator(".settingsTable button.actionButton").click()
+    page.locator(f"label[for={tab}]").click()
 
 
 def choose(page: Page, label: str) -> None:
