@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 from gateway.storage.schema import metadata, tenant_column
@@ -47,6 +48,8 @@ dataset_images = Table(
     Column("patient", String(64), nullable=False, comment="keyed hash"),
     Column("split", String(10), nullable=False, comment="training, validation or test"),
     Column("added", Double, nullable=False),
+    Column("annotation_count", Integer, nullable=False, server_default=text("0")),
+    Column("state", String(10), nullable=True, comment="state of the latest annotation"),
     UniqueConstraint("dataset_id", "case_name"),
     Index(None, "tenant", "image_digest"),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -231,26 +232,28 @@ class Datasets:
         return Page(tuple(rows[:limit]), rows[limit - 1].case_name if len(rows) > limit else "")
 
     def _new_images(
-        self, records: DatasetWriter, dataset: DatasetRow, images: Iterable[NewImage]
+        self, records: DatasetWriter, dataset: DatasetRow, images: Sequence[NewImage]
     ) -> list[DatasetImageRow]:
         """Check images that a dataset does not have yet, and make their records."""
+        named = {image.digest: image.case_name or image.digest[:_DIGEST_NAME] for image in images}
+        records.lock_images(named)
+        if len(records.stored_images(named)) < len(named):
+            raise ImageNotFound("an image of the call is not on the gateway; upload it first")
+        counted = Counter(named.values())
+        taken = records.taken_cases(dataset.id, counted) | {case for case, count in counted.items() if count > 1}
+        if taken:
+            raise DatasetError(
+                f"the case {quoted(min(taken))} would have two images; give each image a case of its own, and images "
+                "of one patient the same patient",
+                violations=(Violation("images", "a case_name of its own"),),
+            )
         new: dict[str, DatasetImageRow] = {}
-        # In one order, so that two calls do not wait for each other.
-        for image in sorted(images, key=lambda image: image.digest):
-            records.lock_image(image.digest)
-            if records.image(image.digest) is None:
-                raise ImageNotFound("an image of the call is not on the gateway; upload it first")
-            case = image.case_name or image.digest[:_DIGEST_NAME]
-            taken = {row.case_name for digest, row in new.items() if digest != image.digest}
-            if case in taken or records.has_case(dataset.id, case):
-                raise DatasetError(
-                    f"the dataset has a case {quoted(case)} already, with another image; give each image a case of its "
-                    "own, and images of one patient the same patient",
-                    violations=(Violation("images", "a case_name of its own"),),
-                )
-            patient = hash_patient(image.patient or case, salt=dataset.salt)
+        for image in images:
+            patient = hash_patient(image.patient or named[image.digest], salt=dataset.salt)
             split = choose_split(patient, validation_share=dataset.validation_share, test_share=dataset.test_share)
-            new[image.digest] = DatasetImageRow(dataset.id, image.digest, case, patient, split, self._now())
+            new[image.digest] = DatasetImageRow(
+                dataset.id, image.digest, named[image.digest], patient, split, self._now()
+            )
         return list(new.values())
 
 

@@ -56,8 +56,12 @@ class DatasetReader(Protocol):
         """Those of some images that a dataset has, by digest."""
         ...
 
-    def has_case(self, dataset_id: str, case_name: str) -> bool:
-        """Whether a dataset has a case of this name."""
+    def taken_cases(self, dataset_id: str, case_names: Collection[str]) -> set[str]:
+        """Those of some names of cases that a dataset has."""
+        ...
+
+    def stored_images(self, digests: Collection[str]) -> set[str]:
+        """Those of some digests that the gateway has an image of."""
         ...
 
     def images(self, dataset_id: str, *, after: str, limit: int, split: Split | None) -> list[DatasetImageRow]:
@@ -131,8 +135,8 @@ class DatasetWriter(DatasetReader, Protocol):
         """Set the labels of a dataset."""
         ...
 
-    def lock_image(self, digest: str) -> None:
-        """Block other transactions that lock the same digest, such as its removal, until this one ends."""
+    def lock_images(self, digests: Collection[str]) -> None:
+        """Block other transactions that lock one of these digests, such as its removal, until this one ends."""
         ...
 
     def insert_images(self, rows: Sequence[DatasetImageRow]) -> None:

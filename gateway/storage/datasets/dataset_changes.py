@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, text, tuple_, update
 
 from gateway.core.access import AuditEntry
 from gateway.core.datasets import (
@@ -69,9 +69,12 @@ class SqlDatasetWriter(SqlDatasetReader):
         where = (self._scope.of(datasets), datasets.c.id == dataset_id)
         self._scope.execute(update(datasets).where(*where).values(labels=[asdict(label) for label in labels]))
 
-    def lock_image(self, digest: str) -> None:
-        """Block other transactions that lock the same digest, such as its removal, until this one ends."""
-        SqlImageWriter(self._scope).lock_image(digest)
+    def lock_images(self, digests: Collection[str]) -> None:
+        """Block other transactions that lock one of these digests, such as its removal, until this one ends."""
+        images = SqlImageWriter(self._scope)
+        # In one order, so that two transactions do not wait for each other.
+        for digest in sorted(digests):
+            images.lock_image(digest)
 
     def insert_images(self, rows: Sequence[DatasetImageRow]) -> None:
         """Add images to a dataset."""
@@ -105,6 +108,13 @@ class SqlDatasetWriter(SqlDatasetReader):
         for name in ("dataset", "review"):
             del values[name]
         self._scope.execute(insert(saved_annotations).values(**values))
+        of_image = (
+            self._scope.of(dataset_images),
+            dataset_images.c.dataset_id == row.dataset_id,
+            dataset_images.c.image_digest == row.image_digest,
+        )
+        counted = update(dataset_images).where(*of_image)
+        self._scope.execute(counted.values(annotation_count=row.version, state=row.state.value))
         for each in masks:
             packed = each.mask
             self._scope.execute(
@@ -124,6 +134,11 @@ class SqlDatasetWriter(SqlDatasetReader):
         where = (self._scope.of(saved_annotations), saved_annotations.c.id == annotation_id)
         # Until the transaction ends, other reviews of it wait for this change.
         self._scope.execute(update(saved_annotations).where(*where).values(state=review.state.value))
+        columns = saved_annotations.c
+        reviewed = select(columns.dataset_id, columns.image_digest, columns.version).where(*where)
+        place = (dataset_images.c.dataset_id, dataset_images.c.image_digest, dataset_images.c.annotation_count)
+        latest = update(dataset_images).where(self._scope.of(dataset_images), tuple_(*place).in_(reviewed))
+        self._scope.execute(latest.values(state=review.state.value))
         of_annotation = (self._scope.of(reviews), reviews.c.annotation_id == annotation_id)
         number = select(func.coalesce(func.max(reviews.c.number), 0) + 1).where(*of_annotation)
         values = vars(review) | {"state": review.state.value}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, func, or_, select
 
 from gateway.core.datasets import (
     AnnotatedLabel,
@@ -69,19 +69,13 @@ class SqlDatasetReader:
 
     def counts(self, dataset_ids: Collection[str]) -> dict[str, DatasetCounts]:
         """What datasets have, by their ids."""
-        of_datasets = dataset_images.c.dataset_id.in_(dataset_ids)
-        count = select(dataset_images.c.dataset_id, func.count()).where(self._scope.of(dataset_images), of_datasets)
-        found = {key: int(n) for key, n in self._scope.execute(count.group_by(dataset_images.c.dataset_id))}
-        latest = self._latest()
-        accepted = (
-            select(saved_annotations.c.dataset_id, func.count())
-            .join(latest, _is_latest(latest))
-            .where(self._scope.of(saved_annotations), saved_annotations.c.dataset_id.in_(dataset_ids))
-            .where(saved_annotations.c.state == AnnotationState.ACCEPTED.value)
-            .group_by(saved_annotations.c.dataset_id)
+        accepted = case((dataset_images.c.state == AnnotationState.ACCEPTED.value, 1), else_=0)
+        query = select(dataset_images.c.dataset_id, func.count(), func.sum(accepted)).where(
+            self._scope.of(dataset_images), dataset_images.c.dataset_id.in_(dataset_ids)
         )
-        good = {key: int(n) for key, n in self._scope.execute(accepted)}
-        return {key: DatasetCounts(found.get(key, 0), good.get(key, 0)) for key in dataset_ids}
+        rows = self._scope.execute(query.group_by(dataset_images.c.dataset_id))
+        found = {key: DatasetCounts(int(count), int(good)) for key, count, good in rows}
+        return {key: found.get(key, DatasetCounts()) for key in dataset_ids}
 
     def image(self, digest: str) -> ImageRecord | None:
         """The record of an image."""
@@ -92,11 +86,17 @@ class SqlDatasetReader:
         query = self._images_query(dataset_id).where(dataset_images.c.image_digest.in_(digests))
         return {row.image_digest: _dataset_image(row) for row in self._scope.execute(query)}
 
-    def has_case(self, dataset_id: str, case_name: str) -> bool:
-        """Whether a dataset has a case of this name."""
-        of_case = (dataset_images.c.dataset_id == dataset_id, dataset_images.c.case_name == case_name)
-        query = select(dataset_images.c.image_digest).where(self._scope.of(dataset_images), *of_case)
-        return self._scope.execute(query).one_or_none() is not None
+    def taken_cases(self, dataset_id: str, case_names: Collection[str]) -> set[str]:
+        """Those of some names of cases that a dataset has."""
+        of_cases = (dataset_images.c.dataset_id == dataset_id, dataset_images.c.case_name.in_(case_names))
+        return set(
+            self._scope.scalars(select(dataset_images.c.case_name).where(self._scope.of(dataset_images), *of_cases))
+        )
+
+    def stored_images(self, digests: Collection[str]) -> set[str]:
+        """Those of some digests that the gateway has an image of."""
+        query = select(images.c.digest).where(self._scope.of(images), images.c.digest.in_(digests))
+        return set(self._scope.scalars(query))
 
     def images(self, dataset_id: str, *, after: str, limit: int, split: Split | None) -> list[DatasetImageRow]:
         """Images of a dataset by the name of their case, behind a name."""
@@ -176,9 +176,9 @@ class SqlDatasetReader:
 
     def _waiting(self, dataset_id: str, split: Split | None) -> Select[*tuple[Any, ...]]:
         """Images that the gateway has, and that have no annotation, or whose latest is rejected."""
-        rejected = saved_annotations.c.state == AnnotationState.REJECTED.value
+        rejected = dataset_images.c.state == AnnotationState.REJECTED.value
         query = self._images_query(dataset_id)
-        query = query.where(or_(saved_annotations.c.state.is_(None), rejected), images.c.digest.is_not(None))
+        query = query.where(or_(dataset_images.c.state.is_(None), rejected), images.c.digest.is_not(None))
         return query if split is None else query.where(dataset_images.c.split == split.value)
 
     def _is_assigned(self, *, annotator: str | None = None) -> ColumnElement[bool]:
@@ -195,30 +195,11 @@ class SqlDatasetReader:
         owned = total.where(self._scope.of(saved_annotations), saved_annotations.c.annotator == annotator)
         return int(self._scope.execute(owned).scalar_one()), int(self._scope.execute(total).scalar_one())
 
-    def _latest(self) -> Any:
-        """Number of annotations of each image, which is the version of the latest."""
-        key = (saved_annotations.c.dataset_id, saved_annotations.c.image_digest)
-        query = select(*key, func.max(saved_annotations.c.version).label("version")).where(
-            self._scope.of(saved_annotations)
-        )
-        return query.group_by(*key).subquery()
-
     def _images_query(self, dataset_id: str) -> Select[*tuple[Any, ...]]:
-        latest = self._latest()
-        of_image = and_(
-            latest.c.dataset_id == dataset_images.c.dataset_id, latest.c.image_digest == dataset_images.c.image_digest
-        )
         stored = and_(images.c.tenant == dataset_images.c.tenant, images.c.digest == dataset_images.c.image_digest)
         return (
-            select(
-                *(dataset_images.c[name] for name in _IMAGE_COLUMNS),
-                latest.c.version.label("annotation_count"),
-                saved_annotations.c.state,
-                images.c.geometry,
-            )
+            select(*(dataset_images.c[name] for name in _IMAGE_COLUMNS), images.c.geometry)
             .select_from(dataset_images)
-            .outerjoin(latest, of_image)
-            .outerjoin(saved_annotations, _is_latest(latest))
             .outerjoin(images, stored)
             .where(self._scope.of(dataset_images), dataset_images.c.dataset_id == dataset_id)
         )
@@ -245,15 +226,7 @@ class SqlDatasetReader:
         )
 
 
-_IMAGE_COLUMNS = ("dataset_id", "image_digest", "case_name", "patient", "split", "added")
-
-
-def _is_latest(latest: Any) -> Any:
-    return and_(
-        saved_annotations.c.dataset_id == latest.c.dataset_id,
-        saved_annotations.c.image_digest == latest.c.image_digest,
-        saved_annotations.c.version == latest.c.version,
-    )
+_IMAGE_COLUMNS = [name for name in DatasetImageRow.__dataclass_fields__ if name != "geometry"]
 
 
 def _dataset(row: Row[Any]) -> DatasetRow:
@@ -265,7 +238,6 @@ def _dataset_image(row: Row[Any]) -> DatasetImageRow:
         **{
             **row._mapping,
             "split": Split(row.split),
-            "annotation_count": row.annotation_count or 0,
             "state": AnnotationState(row.state) if row.state else None,
             "geometry": geometry_from_json(row.geometry) if row.geometry else None,
         }

@@ -204,7 +204,8 @@ CALLS: dict[str, Callable[[SqlDatasetWriter, AnnotationRow], Any]] = {
     "counts": lambda records, row: records.counts([row.dataset_id])[row.dataset_id] != DatasetCounts(),
     "image": lambda records, _: records.image(DIGEST),
     "images_of": lambda records, row: records.images_of(row.dataset_id, [DIGEST]),
-    "has_case": lambda records, row: records.has_case(row.dataset_id, "case 1"),
+    "taken_cases": lambda records, row: records.taken_cases(row.dataset_id, ["case 1"]),
+    "stored_images": lambda records, _: records.stored_images([DIGEST]),
     "images": lambda records, row: records.images(row.dataset_id, after="", limit=9, split=Split.TRAINING),
     "annotation": lambda records, row: records.annotation(row.id),
     "annotations": lambda records, row: records.annotations(
@@ -219,7 +220,7 @@ CALLS: dict[str, Callable[[SqlDatasetWriter, AnnotationRow], Any]] = {
     "end_assignment": lambda records, row: records.end_assignment(row.dataset_id, DIGEST, annotator="ada"),
     "masks": lambda records, row: records.masks(row.id),
     "lock_dataset": lambda records, _: records.lock_dataset("abdomen"),
-    "lock_image": lambda records, _: records.lock_image(DIGEST),
+    "lock_images": lambda records, _: records.lock_images([DIGEST]),
     "set_labels": lambda records, row: records.set_labels(row.dataset_id, []),
 }
 # They add rows of the tenant itself, or count those of all.

@@ -55,6 +55,8 @@ def _make_datasets() -> None:
         sa.Column("patient", sa.String(length=64), nullable=False, comment="keyed hash"),
         sa.Column("split", sa.String(length=10), nullable=False, comment="training, validation or test"),
         sa.Column("added", sa.Double(), nullable=False),
+        sa.Column("annotation_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=True, comment="state of the latest annotation"),
         sa.ForeignKeyConstraint(
             ["dataset_id"], ["datasets.id"], name="fk_dataset_images_dataset_id", ondelete="CASCADE"
         ),
