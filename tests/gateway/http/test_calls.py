@@ -129,6 +129,21 @@ def test_callers_prove_who_they_are(guarded: Gateway, tokens: dict[str, str], tm
     assert in_path.get(f"/session/{session}").json()["name"] == session
 
 
+def test_callers_of_aiaa_prove_it_in_the_address(guarded: Gateway, tokens: dict[str, str]) -> None:
+    # None of its clients sends a header; they show the body of an error as it is.
+    site = HttpSite.of(guarded, "/aiaa")
+    refused = site.get("/v1/models")
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert (set(refused.json()), refused.json()["error"]["type"]) == ({"error", "success"}, "Unauthenticated")
+    viewer = {"authorization": f"Bearer {tokens['viewer']}"}
+    for method, path in (("POST", "/v1/mask2polygon"), ("PUT", "/session/"), ("GET", "/admin/model/annotation")):
+        answer = site.request(method, path, headers=viewer)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (403, "PermissionDenied")
+    for path in ("/v1/models", "/v1/v1/models/", "/session/x"):
+        answer = HttpSite.of(guarded, f"/t/{tokens['path']}/aiaa").get(path)
+        assert answer.status_code == (404 if "session" in path else 200)
+
+
 def test_listed_pages_may_call(guarded: Gateway, tokens: dict[str, str]) -> None:
     site = HttpSite.of(guarded)
     asked = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
