@@ -236,5 +236,45 @@ def _type(field: Any, message: Any) -> str:
     return f"{name}, optional" if field.proto3_optional else name
 
 
-GENERATORS: dict[str, Callable[[], str]] = {"commands": commands, "protocol": protocol, "settings": settings}
+def rest() -> str:
+    """Describe the operations of the REST API."""
+    from gateway.http.rest import api_document
+
+    parts = []
+    for path, operations in api_document()["paths"].items():
+        for method, operation in operations.items():
+            parts.append(f"## {operation['summary']}\n\n`{method.upper()} /api/v1{path}`\n\n{operation['description']}")
+            rows = [_rest_parameter(each) for each in operation.get("parameters", ())]
+            rows += [
+                f"| body | {_rest_content(media_type, each)} | |"
+                for media_type, each in operation.get("requestBody", {}).get("content", {}).items()
+            ]
+            rows += [
+                f"| answer {status} | {_rest_content(media_type, each)} | |"
+                for status, answer in operation["responses"].items()
+                for media_type, each in (answer.get("content") or {"": {}}).items()
+                if status != "default"
+            ]
+            parts.append("\n".join(["| part | type | meaning |", "|---|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def _rest_parameter(parameter: Any) -> str:
+    schema = parameter["schema"]
+    values = schema.get("enum")
+    kind = ", ".join(f"`{value}`" for value in values) if values else schema.get("type", "string")
+    return f"| {parameter['in']} `{parameter['name']}` | {kind} | {parameter.get('description', '')} |"
+
+
+def _rest_content(media_type: str, content: Any) -> str:
+    reference = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    return f"`{media_type}`{f': {reference}' if reference else ''}" if media_type else "nothing"
+
+
+GENERATORS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "protocol": protocol,
+    "rest": rest,
+    "settings": settings,
+}
 """What a page can ask for by name."""

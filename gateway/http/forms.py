@@ -18,6 +18,7 @@ from sixpoint.errors import InvalidArgument
 
 __all__ = [
     "MAX_FIELD_BYTES",
+    "MAX_SLICES",
     "Form",
     "FormFile",
     "parse_object",
@@ -31,6 +32,8 @@ __all__ = [
 MAX_FIELD_BYTES = 2**18
 """Longest field of a form, and longest JSON document."""
 _MAX_PARTS = 64
+MAX_SLICES = 4096
+"""Largest number of files of a DICOM series."""
 _WRITE_BYTES = 2**20
 _SUFFIX_LENGTH = 16
 

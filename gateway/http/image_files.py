@@ -20,6 +20,8 @@ __all__ = ["ImageFiles", "parse_header"]
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 _CHUNK_BYTES = 2**20
+# Of a zip: how many times its own size its files may take, and what their headers may take besides.
+_UNPACKED, _HEADERS_BYTES = 10, 2**26
 
 
 class ImageFiles:
@@ -130,6 +132,24 @@ class ImageFiles:
                 "series, and no others"
             )
         return await self.store_voxels(header, voxels, folder, principal=principal)
+
+    async def store_zip(self, file: FormFile, folder: SpoolFolder, *, principal: Principal) -> ImageRecord:
+        """Store an image that comes as a zip with the files of a DICOM series.
+
+        Args:
+            file: The zip.
+            folder: Folder of the call's files.
+            principal: Who uploads it.
+
+        Raises:
+            SixpointError: As :meth:`store` does.
+        """
+        series = folder.path / "series"
+        series.mkdir()
+        limit = min(_UNPACKED * file.path.stat().st_size, self._max_bytes) + _HEADERS_BYTES
+        folder.reserve(limit)
+        program = "gateway.http.decoding.zipped_series"
+        return await self.store_decoded(program, [str(file.path), str(series), str(limit)], folder, principal=principal)
 
     async def store_decoded(
         self, program: str, arguments: Sequence[str], folder: SpoolFolder, *, principal: Principal

@@ -23,12 +23,14 @@ class Servers:
     """Addresses of the servers, and the model repository that Triton serves."""
 
     gateway: str
+    http: str
     triton: str
     repository: Path
 
     def localised(self, text: str) -> str:
         """A command or a program, with the addresses of these servers in place of the default ones."""
-        return text.replace("127.0.0.1:50051", self.gateway).replace("127.0.0.1:8001", self.triton)
+        text = text.replace("127.0.0.1:50051", self.gateway).replace("127.0.0.1:8001", self.triton)
+        return text.replace("127.0.0.1:8000", self.http)
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +42,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         pytest.skip("Triton is not installed: make triton")
     repository = tmp_path_factory.mktemp("docs") / "model_repository"
     shutil.copytree(ROOT / "model_repository", repository)
-    with running_triton(repository) as triton, running_gateway(triton_url=triton.address) as gateway:
-        yield Servers(f"127.0.0.1:{gateway.port}", triton.address, repository)
+    with running_triton(repository) as triton, running_gateway(triton_url=triton.address, http_port=0) as gateway:
+        http = f"127.0.0.1:{gateway.http_ports['http']}"
+        yield Servers(f"127.0.0.1:{gateway.port}", http, triton.address, repository)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any, cast
 
 from fastapi import Response
 
@@ -26,7 +30,7 @@ from gateway.http.rest.problems import problem_response
 from gateway.http.rest.segmentations import segmentation_operations
 from gateway.http.rest.sessions import annotation_operations, model_operations, session_operations
 
-__all__ = ["NAME", "rest_door"]
+__all__ = ["NAME", "api_document", "rest_door"]
 
 NAME = "api/v1"
 """First part of the paths."""
@@ -59,6 +63,43 @@ def rest_door(
         memory: Memory of label maps.
         deadlines: Deadlines of calls, uploads and segmentations.
     """
+    operations = make_operations(
+        images=images,
+        sessions=sessions,
+        catalog=catalog,
+        engine=engine,
+        segmenter=segmenter,
+        uploads=uploads,
+        files=files,
+        spool=spool,
+        memory=memory,
+        deadlines=deadlines,
+    )
+    routes = [operation.route() for operation in operations]
+    return Door(NAME, "programs (REST, JSON)", routes, error_form=problem_response, guide=_guide)
+
+
+def api_document() -> dict[str, Any]:
+    """Return the document of the API (OpenAPI), which needs no gateway."""
+    parts = ("images", "sessions", "catalog", "engine", "segmenter", "uploads", "files", "spool", "memory", "deadlines")
+    nothing = cast("Any", dict.fromkeys(parts)) | {"deadlines": (None, None, None)}
+    return describe_api(make_operations(**nothing), server=f"/{NAME}")
+
+
+def make_operations(
+    *,
+    images: ImageStore,
+    sessions: Sessions,
+    catalog: Catalog,
+    engine: Engine,
+    segmenter: Segmenter,
+    uploads: Places,
+    files: ImageFiles,
+    spool: Spool,
+    memory: Admission,
+    deadlines: tuple[DeadlineLimits, DeadlineLimits, DeadlineLimits],
+) -> list[Operation]:
+    """Return the operations; the arguments are those of :func:`rest_door`."""
     short, upload, segmentation = deadlines
     replies = MaskReplies(engine=engine, sessions=sessions, images=images, spool=spool, memory=memory)
     operations = [
@@ -69,21 +110,19 @@ def rest_door(
         *annotation_operations(AnnotationCalls(engine), replies, short),
         *segmentation_operations(segmenter, images, replies, segmentation),
     ]
-    operations.append(_document_operation(lambda: operations, short))
-    routes = [operation.route() for operation in operations]
-    return Door(NAME, "programs (REST, JSON)", routes, error_form=problem_response, guide=_guide)
+    return [*operations, _document_operation(operations, short)]
 
 
-def _document_operation(operations: Callable[[], Sequence[Operation]], deadlines: DeadlineLimits) -> Operation:
-    content: list[bytes] = []
+def _document_operation(others: Sequence[Operation], deadlines: DeadlineLimits) -> Operation:
+    @functools.cache
+    def document() -> bytes:
+        return json.dumps(describe_api([*others, operation], server=f"/{NAME}")).encode()
 
     async def show(call: Call) -> Response:
         del call
-        if not content:
-            content.append(describe_api(operations(), server=f"/{NAME}"))
-        return Response(content[0], media_type="application/json", headers=dict(NO_STORE))
+        return Response(await asyncio.to_thread(document), media_type="application/json", headers=dict(NO_STORE))
 
-    return Operation(
+    operation = Operation(
         "GET",
         "/openapi.json",
         "getDocument",
@@ -93,6 +132,7 @@ def _document_operation(operations: Callable[[], Sequence[Operation]], deadlines
         deadlines,
         media={"application/json": {"type": "object"}},
     )
+    return operation
 
 
 def _guide(address: CallerAddress) -> str:

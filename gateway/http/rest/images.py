@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from fastapi import Request, Response
 
 from gateway.contract import ImageCalls, header_from_message, image_to_message
-from gateway.core.access import Activity, Role
-from gateway.core.images import ImageHeader, ImageStore
+from gateway.core.access import Activity, Principal, Role
+from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Places
 from gateway.http.calls import Call
-from gateway.http.forms import FormFile, read_form, read_raw_file
+from gateway.http.forms import MAX_SLICES, FormFile, read_form, read_raw_file
 from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool, SpoolFolder
 from gateway.http.rest.examples import IMAGE_HEADER
@@ -35,7 +35,7 @@ _UPLOAD = f"{_IMAGE}/upload"
 _HEADER = "sixpoint-image"
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _FORM = "multipart/form-data"
-_KINDS = ("nii", "nii.gz", "nrrd", "mha")
+_KINDS = ("nii", "nii.gz", "nrrd", "mha", "zip", "dcm")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class Images:
                 Role.ANNOTATOR,
                 upload,
                 description="The file is the body, and the parameter format says what it is; or it is the one file of "
-                "a form, and its name says what it is. NIfTI, NRRD and MetaImage are read, as the SDK reads them.",
+                "a form, and its name says what it is. NIfTI, NRRD and MetaImage are read, as the SDK reads them; a "
+                "DICOM series as a zip, or as the files of a form, whatever their names.",
                 parameters=[
                     Parameter("format", "Kind of the file.", {"type": "string", "enum": list(_KINDS)}),
                 ],
@@ -162,27 +163,34 @@ class Images:
         call.limits.check(call.principal, Activity.UPLOAD)
         async with self._uploads.take():
             folder = await call.stack.enter_async_context(self._spool.folder())
-            file = await self._file(call, folder)
+            files = await self._read(call, folder)
             async with call.while_connected():
-                record = await self._files.store(file, folder, principal=call.principal)
+                record = await self._store(files, folder, call.principal)
         location = {"location": f"images/{record.digest}"}
         return await json_answer(image_to_message(record), status=201, headers=location)
 
-    async def _file(self, call: Call, folder: SpoolFolder) -> FormFile:
+    async def _store(self, files: list[FormFile], folder: SpoolFolder, principal: Principal) -> ImageRecord:
+        if len(files) > 1 or files[0].suffix == ".dcm":
+            return await self._files.store_series(files, folder, principal=principal)
+        if files[0].suffix == ".zip":
+            return await self._files.store_zip(files[0], folder, principal=principal)
+        return await self._files.store(files[0], folder, principal=principal)
+
+    async def _read(self, call: Call, folder: SpoolFolder) -> list[FormFile]:
         limit = self._files.max_body_bytes
         if call.request.headers.get("content-type", "").startswith(_FORM):
-            form = await read_form(call, folder, max_bytes=limit)
+            form = await read_form(call, folder, max_bytes=limit, max_files=MAX_SLICES)
             files = [file for each in form.files.values() for file in each]
-            if len(files) != 1:
-                raise UploadError(f"the form has {len(files)} files; expected one, in the field file")
-            return files[0]
+            if not files:
+                raise UploadError("the form has no file; expected an image, or the files of a DICOM series")
+            return files
         kind = call.request.query_params.get("format", "")
         if kind not in _KINDS:
             raise InvalidArgument(
                 f"format is {quoted(kind)}; expected what the file is: {', '.join(_KINDS)}",
                 violations=(Violation("format", f"one of {', '.join(_KINDS)}"),),
             )
-        return await read_raw_file(call, folder, suffix=f".{kind}", max_bytes=limit)
+        return [await read_raw_file(call, folder, suffix=f".{kind}", max_bytes=limit)]
 
     async def put(self, call: Call) -> Response:
         """``PUT /images/{digest}``: take voxels."""

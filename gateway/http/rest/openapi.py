@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -28,8 +27,8 @@ are names, bytes are base64. Coordinates are (x, y, z). Errors are Problem Detai
 """
 
 
-def describe_api(operations: Sequence[Operation], *, server: str) -> bytes:
-    """Return the document as JSON.
+def describe_api(operations: Sequence[Operation], *, server: str) -> dict[str, Any]:
+    """Return the document.
 
     Args:
         operations: The operations.
@@ -53,14 +52,14 @@ def describe_api(operations: Sequence[Operation], *, server: str) -> bytes:
     # FastAPI's own form of errors; ours are problems.
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
-    return json.dumps(document).encode()
+    return document
 
 
 def _route(operation: Operation) -> APIRoute:
     """A route of FastAPI that only describes."""
 
-    def endpoint(**_: Any) -> None:
-        """Do nothing: calls go to the operation itself."""
+    # FastAPI would take a docstring for the description.
+    def endpoint(**_: Any) -> None: ...
 
     endpoint.__signature__ = inspect.Signature(list(_parameters(operation)))  # type: ignore[attr-defined]
     return APIRoute(

@@ -22,7 +22,7 @@ from gateway.core.runtime.fairness import Places
 from gateway.http.calls import Call
 from gateway.http.dicomweb import SeriesImages
 from gateway.http.errors import HttpRefusal, as_refusal
-from gateway.http.forms import FormFile, read_form, read_object
+from gateway.http.forms import MAX_SLICES, FormFile, read_form, read_object
 from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool
 from gateway.http.windows.annotating import Annotating
@@ -39,7 +39,6 @@ from sixpoint.volume import VOXEL_TYPES
 __all__ = ["ClientSessions", "image_file_name"]
 
 _AIAA_FIELD = re.compile(r"image[0-9]*|datapoint")
-_MAX_SLICES = 4096
 _DICOM = (".dcm", ".dicom", ".ima")
 _NO_PACS = (
     "this gateway fetches images from a DICOMweb server, and none is set (SIXPOINT_DICOMWEB_URL); send the image "
@@ -129,7 +128,7 @@ class ClientSessions:
         call.limits.check(call.principal, Activity.UPLOAD)
         async with self._uploads.take():
             folder = await call.stack.enter_async_context(self._spool.folder())
-            form = await read_form(call, folder, max_bytes=self._files.max_body_bytes, max_files=_MAX_SLICES)
+            form = await read_form(call, folder, max_bytes=self._files.max_body_bytes, max_files=MAX_SLICES)
             async with call.while_connected():
                 files = [file for each in form.files.values() for file in each]
                 ends = bool(files) and all(map(_AIAA_FIELD.fullmatch, form.files))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gateway.server import Gateway
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
 from tests.gateway.http.rest.api import Api, image_header, upload
 from tests.support.images import noisy_volume
+from tests.support.orthanc import write_ct_series
 
 SIZE = (24, 20, 16)
 
@@ -108,4 +112,55 @@ def test_what_is_no_image_is_refused_in_words(api: Api) -> None:
         problem = api.problem("POST", "/images?format=nii.gz", status=400, content=content)
         assert (problem["reason"], "/tmp" in problem["detail"]) == ("INVALID_VOLUME", False)
     two = [("file", ("a.nii", b"x")), ("file", ("b.nii", b"x"))]
-    assert "2 files" in api.problem("POST", "/images", status=400, files=two)["detail"]
+    problem = api.problem("POST", "/images", status=400, files=two)
+    assert "no DICOM image" in problem["detail"]
+    assert "no file" in api.problem("POST", "/images", status=400, files={"file": (None, "x")})["detail"]
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of a DICOM series, with the name of a patient in their names."""
+    folder = tmp_path_factory.mktemp("series")
+    write_ct_series(folder, volume(9))
+    for path in list(folder.iterdir()):
+        path.rename(folder / f"Mustermann {path.name}")
+    return folder
+
+
+def packed(entries: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, data in entries.items():
+            target.writestr(name, data)
+    return content.getvalue()
+
+
+def test_a_dicom_series_comes_as_a_zip_or_as_files(api: Api, series: Path) -> None:
+    expected = Volume.read(series)
+    entries = {f"a/b/../{path.name}": path.read_bytes() for path in series.iterdir()}
+    extra = {"__MACOSX/._x": b"x", ".DS_Store": b"x", "DICOMDIR": b"x", "../../x/": b""}
+    made = api.request("POST", "/images?format=zip", content=packed({**entries, **extra}))
+    assert (made.status_code, made.json()["digest"]) == (201, expected.digest), made.text
+    files = [("files", (name, content)) for name, content in entries.items()]
+    in_form = api.request("POST", "/images", files=files)
+    assert (in_form.status_code, in_form.json()) == (201, made.json()), in_form.text
+
+
+def test_hostile_zips_are_refused_in_words(api: Api, http_gateway: Gateway, series: Path) -> None:
+    name, content = next((path.name, path.read_bytes()) for path in series.iterdir())
+    whole = packed({name: content})
+    for hostile, words in (
+        (b"", "zip cannot be read"),
+        (b"PK\x03\x04", "zip cannot be read"),
+        (whole[: len(whole) // 2], "zip cannot be read"),
+        (whole[:60] + bytes(40) + whole[100:], "cannot be read"),
+        (packed({}), "no DICOM image"),
+        (packed({"a.zip": whole}), "no DICOM image"),
+        # A bomb: 100 MiB of zeros in 100 KiB.
+        (packed({"a.dcm": bytes(100 * 2**20)}), "take more than"),
+        (packed({f"{number}": b"" for number in range(20_001)}), "20001 files"),
+    ):
+        problem = api.problem("POST", "/images?format=zip", status=400, content=hostile)
+        assert (problem["reason"], words in problem["detail"]) == ("INVALID_VOLUME", True), problem
+        assert "/" not in problem["detail"]
+    assert not list((http_gateway._settings.cache_folder / "http").iterdir())
