@@ -243,7 +243,9 @@ def rest() -> str:
     parts = []
     for path, operations in api_document()["paths"].items():
         for method, operation in operations.items():
-            parts.append(f"## {operation['summary']}\n\n`{method.upper()} /api/v1{path}`\n\n{operation['description']}")
+            parts.append(
+                f"## {operation['summary']}\n\n`{method.upper()} /api/v1{path}`\n\n{operation.get('description', '')}"
+            )
             rows = [_rest_parameter(each) for each in operation.get("parameters", ())]
             rows += [
                 f"| body | {_rest_content(media_type, each)} | |"
