@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -16,9 +16,33 @@ from gateway.http.door import Door, HttpRoute
 from gateway.http.errors import HttpRefusal, error_response
 from gateway.http.pages import Pages
 from gateway.http.path_tokens import PathTokens
-from sixpoint.errors import InvalidArgument, NotFound
+from sixpoint.errors import InvalidArgument, NotFound, SixpointError
 
 __all__ = ["Door", "HttpRoute", "http_app"]
+
+_NO_ADDRESS = NotFound("there is no such address here; GET / lists the doors of this gateway")
+_NO_METHOD = InvalidArgument("this address does not take this method; GET / lists the doors of this gateway")
+# What pages of other origins may send and read, besides what browsers always let them.
+_REQUEST_HEADERS = (
+    "accept",
+    "authorization",
+    "content-range",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "sixpoint-image",
+    "sixpoint-owner",
+    "traceparent",
+)
+_ANSWER_HEADERS = (
+    "content-disposition",
+    "etag",
+    "location",
+    "retry-after",
+    *(f"sixpoint-{name}" for name in ("box", "sha256", "voxel-count", "base-revision", "revision", "segment")),
+    *(f"sixpoint-{name}" for name in ("step", "step-count", "model", "model-version")),
+)
 
 
 def http_app(
@@ -43,8 +67,10 @@ def http_app(
         deadlines: Deadline of the pages.
     """
     app = FastAPI(title="sixpoint", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.add_exception_handler(HTTPStatus.NOT_FOUND, _refuse_address)
-    app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _refuse_method)
+    app.add_exception_handler(HTTPStatus.NOT_FOUND, _refusing(doors, HTTPStatus.NOT_FOUND, _NO_ADDRESS))
+    app.add_exception_handler(
+        HTTPStatus.METHOD_NOT_ALLOWED, _refusing(doors, HTTPStatus.METHOD_NOT_ALLOWED, _NO_METHOD)
+    )
 
     pages = Pages(doors, catalog=catalog, authenticator=authenticator)
 
@@ -67,8 +93,9 @@ def http_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(origins),
-            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
-            allow_headers=["authorization", "content-type", "accept"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=_REQUEST_HEADERS,
+            expose_headers=_ANSWER_HEADERS,
         )
     return PathTokens(app, authenticator, auditor=auditor)
 
@@ -84,15 +111,16 @@ def _spellings(door: Door, route: HttpRoute) -> Iterable[str]:
                 yield path.rstrip("/")
 
 
-async def _refuse_address(request: Request, failure: Exception) -> Response:
-    """Answer requests that no route takes."""
-    del request, failure
-    error = NotFound("there is no such address here; GET / lists the doors of this gateway")
-    return error_response(HttpRefusal(HTTPStatus.NOT_FOUND, error))
+def _refusing(
+    doors: Sequence[Door], code: HTTPStatus, error: SixpointError
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return a handler of requests that no route takes; the door that they were meant for says how errors look."""
 
+    async def refuse(request: Request, failure: Exception) -> Response:
+        path = str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
+        forms = (door.error_form for door in doors if f"{path}/".startswith(f"/{door.name}/"))
+        response = next(forms, error_response)(HttpRefusal(code, error))
+        response.headers.update(getattr(failure, "headers", None) or {})
+        return response
 
-async def _refuse_method(request: Request, failure: Exception) -> Response:
-    """Answer requests with a method that their address does not take."""
-    del request, failure
-    error = InvalidArgument("this address does not take this method; GET / lists the doors of this gateway")
-    return error_response(HttpRefusal(HTTPStatus.METHOD_NOT_ALLOWED, error))
+    return refuse

@@ -150,6 +150,11 @@ def test_listed_pages_may_call(guarded: Gateway, tokens: dict[str, str]) -> None
     assert site.request("OPTIONS", "/info/", headers=asked).headers["access-control-allow-origin"] == PAGE
     answer = site.get("/info/", headers={"origin": PAGE, "authorization": f"Bearer {tokens['viewer']}"})
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, PAGE)
+    exposed = answer.headers["access-control-expose-headers"].split(", ")
+    assert {"etag", "sixpoint-box", "sixpoint-sha256"} <= set(exposed)
+    wanted = {"access-control-request-method": "PATCH", "access-control-request-headers": "if-match, sixpoint-image"}
+    allowed = HttpSite.of(guarded, "/api/v1").request("OPTIONS", "/sessions/x", headers={**asked, **wanted})
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, PAGE)
     asked["origin"] = "https://evil.example"
     assert "access-control-allow-origin" not in site.request("OPTIONS", "/info/", headers=asked).headers
 

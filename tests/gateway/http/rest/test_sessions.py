@@ -125,3 +125,11 @@ def test_what_is_no_json_and_other_segments_are_refused(api: Api, image: Volume)
     large = b'{"request_id": "' + b"x" * 2**18 + b'"}'
     assert "too large" in api.problem("POST", f"{path}/1/prompts", status=413, content=large)["detail"]
     assert api.problem("POST", f"{path}/1/undo?revision=1", {}, status=400)["violations"][0]["field"] == "revision"
+
+
+def test_what_is_not_there_is_a_problem_too(api: Api) -> None:
+    assert api.problem("GET", "/nothing", status=404)["reason"] == "NOT_FOUND"
+    assert api.problem("POST", "/sessions/a/b/c", {}, status=404)["reason"] == "NOT_FOUND"
+    answer = api.request("PUT", "/sessions/x")
+    assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert set(answer.headers["allow"].split(", ")) & {"GET", "PATCH", "DELETE"}
