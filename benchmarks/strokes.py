@@ -1,7 +1,7 @@
 """What a click, a scribble and a lasso gain, on the labelled images beside the project, through a gateway.
 
 make serve &
-python -m benchmarks.strokes ../shared/data --json out/strokes.json
+python -m benchmarks.strokes ../shared/data --limit 60 --json out/strokes.json
 
 Each structure is started by six exact points, and then corrected in each of the three ways, from the same mask: up to
 three times, by a click in the middle of the largest error, by a scribble along it, or by a lasso round the largest
@@ -23,7 +23,7 @@ from sixpoint._typing import Bools
 from sixpoint.client import Client, Session
 from sixpoint.errors import PromptError
 from sixpoint.prompts import Box, Click, ExtremePoints, Lasso, Prompt, Scribble
-from trainer.data.structures import Structure
+from trainer.data.structures import Structure, choose_structures
 from trainer.evaluation.protocol import next_click
 from trainer.simulation.simulated_strokes import error_lasso, error_scribble, largest_outline
 
@@ -125,22 +125,23 @@ def main(
     data: Annotated[Path, typer.Argument(help="Folder of labelled images: volumes/, sarcoma/, hippocampus/.")],
     server: Annotated[str, typer.Option(help="Gateway to measure.")] = "127.0.0.1:50051",
     model: Annotated[str, typer.Option(help="Model to measure.")] = "annotation",
-    every: Annotated[int, typer.Option(min=1, help="Measure every n-th image only.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Structures of each group, drawn at random.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures of each structure.")] = None,
 ) -> None:
     """Measure every structure of at least 300 voxels, and print a table."""
     figures: list[tuple[str, str, Figures]] = []
     with Client(server) as client:
-        for image in shared_images(data)[::every]:
-            for structure in image.read():
+        for image, structures in choose_structures(shared_images(data), limit=limit):
+            for structure in structures:
                 with client.open_session(structure.image, model=model) as session:
                     found = measure(session, structure)
                 if found is not None:
                     figures.append((structure.group, structure.name, found))
             typer.echo(f"{image.name}: {len(figures)} structures so far", err=True)
-    if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(figures, indent=1))
+            if json_file:
+                # As it goes: it takes an hour on a busy machine.
+                json_file.parent.mkdir(parents=True, exist_ok=True)
+                json_file.write_text(json.dumps(figures, indent=1))
     typer.echo(as_markdown([found for _, _, found in figures]))
 
 
