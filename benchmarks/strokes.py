@@ -64,7 +64,7 @@ def measure(session: Session, structure: Structure) -> Figures | None:
     for kind, draw in _CORRECTIONS.items():
         answer = send(points, "six points")
         for number in range(1, CORRECTIONS + 1):
-            name = f"{number} {kind}"
+            name = f"{number} {kind}" if number == 1 else f"{number} {kind}s"
             drawn = draw(truth, answer)
             if drawn is None:
                 result[name] = _dice(answer, truth)
