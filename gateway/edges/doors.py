@@ -142,7 +142,7 @@ def _proxy(settings: Settings, services: Services, pacs: Pacs | None) -> Dicomwe
     waiting = Places(_PACS_WAITING, owner_limit=_PACS_WAITING * 3 // 4, activity="requests for DICOMweb run")
     return DicomwebProxy(
         pacs,
-        turns=Turns(_PACS_REQUESTS, waiting),
+        turns=Turns(_PACS_REQUESTS, waiting, newcomers=_PACS_REQUESTS // 4),
         uploads=services.uploads,
         max_body_bytes=settings.max_image_bytes + 2**20,
     )

@@ -17,10 +17,12 @@ class Turns:
     Args:
         at_once: Number of calls that run at once.
         places: Places of the calls that run or wait.
+        newcomers: Number of those that run which only owners without a running call may begin, for calls that may take
+            long.
     """
 
-    def __init__(self, at_once: int, places: Places) -> None:
-        self._running = FairBudget(at_once)
+    def __init__(self, at_once: int, places: Places, *, newcomers: int = 0) -> None:
+        self._running = FairBudget(at_once, newcomers=newcomers)
         self._places = places
 
     @contextlib.asynccontextmanager

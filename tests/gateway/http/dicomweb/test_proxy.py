@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +202,36 @@ def test_a_broken_pacs_is_said_in_words(head: bytes, code: int, words: str, tmp_
         ) as gateway:
             answer = HttpSite.of(gateway, "").get("/proxy/dicom/studies")
     assert (answer.status_code, words in answer.json()["detail"]) == (code, True)
+
+
+def test_who_waits_for_a_slow_pacs_keeps_nobody_else_waiting() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\nContent-Length: 2\r\n\r\n[]"
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, ExitStack() as stack:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection = stack.enter_context(listener.accept()[0])
+                    # What asks for the study 1 is never answered.
+                    if b"/studies/1/" not in connection.recv(65536):
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/dicom-web"
+        with (
+            running_gateway(ready=False, triton_url="127.0.0.1:1", http_port=0, dicomweb_url=url) as gateway,
+            ThreadPoolExecutor(40) as pool,
+        ):
+            site = HttpSite.of(gateway, "/proxy/dicom")
+            greedy = [
+                pool.submit(site.get, "/studies/1/series", headers={"sixpoint-owner": "greedy"}) for _ in range(40)
+            ]
+            time.sleep(1)
+            other = site.get("/studies/2/series", headers={"sixpoint-owner": "other"}, timeout=10)
+            assert (other.status_code, other.json()) == (200, [])
+            assert not any(each.done() for each in greedy)
+            listener.shutdown(socket.SHUT_RDWR)
+            stack.close()
 
 
 def test_what_a_pacs_calls_a_page_is_none(tmp_path: Path) -> None:
