@@ -19,8 +19,9 @@ __all__ = ["MessageTurns"]
 
 # Beyond this, further messages wait for the next iteration: at most this and one message of 8 MiB, about 4 ms.
 _ITERATION_BYTES = 2**20
-# What a message costs besides its bytes.
-_MESSAGE_BYTES = 4096
+# What a message costs besides its bytes: its call goes on, for 0.1 ms and more. Of a thousand clicks that arrived
+# together 250 went on at once, and kept the loop for 50 ms, when this was 4 KiB.
+_MESSAGE_BYTES = 2**15
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 # Whether a read has ended, and what it returned or waits for.

@@ -228,3 +228,10 @@ async def test_messages_are_written_in_turns_too() -> None:
     assert sum(iterations.nbytes.values()) == STREAMS * PART
     assert max(iterations.nbytes.values()) <= 2 * PART
     assert len(iterations.nbytes) >= STREAMS - 1
+
+
+async def test_of_very_many_small_messages_some_are_taken_at_once() -> None:
+    iterations, turns = Iterations(), MessageTurns()
+    context = cast("Any", Context(lambda: iterations.copied(b"x")))
+    await asyncio.gather(*(turns.read(context) for _ in range(200)))
+    assert 8 < max(iterations.nbytes.values()) <= 32
