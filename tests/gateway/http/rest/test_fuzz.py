@@ -1,6 +1,6 @@
 """What schemathesis makes of the API's document: whatever comes, the gateway answers, and with an error of its own.
 
-``SIXPOINT_FUZZ=400`` sends 400 requests of each kind to each operation, instead of a few.
+``FUZZ_EXAMPLES=400`` sends 400 requests of each kind to each operation, instead of a few.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.server import Gateway
 from tests.gateway.http.rest.api import PROBLEM, Api
 from tests.support.paths import ROOT
 
-EXAMPLES = int(os.environ.get("SIXPOINT_FUZZ", "4"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 SLOW_S = 60.0
 _SCHEMA = schemathesis.openapi.from_dict(api_document())
 _FOUND: Any = list(_SCHEMA.get_all_operations())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
 import sixpoint
 from gateway.server import Gateway
@@ -107,3 +109,15 @@ def test_other_forms_are_refused_in_words(api: Api, image: Volume) -> None:
         ("text/html, */*;q=0.8", "application/json"),
     ):
         assert api.get(path, headers={"accept": accept}).headers["content-type"] == kind
+
+
+def test_a_mask_begins_an_object_and_a_scribble_corrects_it(api: Api, image: Volume) -> None:
+    first = api.json("POST", f"/sessions/{api.open(image)}/segments/1/prompts", {"prompts": STEPS[0]})
+    session = api.open(image)
+    begun = api.json("POST", f"/sessions/{session}/segments/1/prompts", {"prompts": [{"mask": first["mask"]}]})
+    assert begun["mask"]["sha256"] == first["mask"]["sha256"]
+    runs = zstandard.ZstdCompressor().compress(struct.pack("<4I", 2, 18, 16, 3))
+    voxels = {"runs": base64.b64encode(runs).decode(), "voxel_count": 3}
+    scribble = {"scribble": {"voxels": voxels, "sign": "CLICK_SIGN_POSITIVE"}}
+    answer = api.request("POST", f"/sessions/{session}/segments/1/prompts", json={"prompts": [scribble]}, headers=BOX)
+    assert read_box(answer, image)[16, 18, 2:5].all()

@@ -127,6 +127,12 @@ def test_what_is_no_json_and_other_segments_are_refused(api: Api, image: Volume)
     assert api.problem("POST", f"{path}/1/undo?revision=1", {}, status=400)["violations"][0]["field"] == "revision"
 
 
+def test_of_many_wrong_prompts_the_first_is_named(api: Api, image: Volume) -> None:
+    body = {"prompts": [{"a": 1}] * 20_000}
+    problem = api.problem("POST", f"/sessions/{api.open(image)}/segments/1/prompts", body, status=400)
+    assert problem["violations"] == [{"field": "prompts[0].a", "description": "there is no such field"}]
+
+
 def test_what_is_not_there_is_a_problem_too(api: Api) -> None:
     assert api.problem("GET", "/nothing", status=404)["reason"] == "NOT_FOUND"
     assert api.problem("POST", "/sessions/a/b/c", {}, status=404)["reason"] == "NOT_FOUND"
