@@ -131,7 +131,8 @@ def check_source(target: DicomTarget, geometry: Geometry) -> None:
 
     # Of a server, all slices would have to be sent once more.
     if isinstance(target.source, Path):
-        find_source(target.source, geometry, None, series_uid=target.series_uid)
+        with _files(target.source) as folder:
+            find_source(folder, geometry, None, series_uid=target.series_uid)
 
 
 def save_dicom(objects: Iterable[LabelledObject], geometry: Geometry, target: DicomTarget, *, digest: str) -> None:
@@ -172,7 +173,10 @@ def save_dicom(objects: Iterable[LabelledObject], geometry: Geometry, target: Di
 def _files(source: Path | str) -> Iterator[Path]:
     """The folder or file of a source; of a series on a server, while the block runs."""
     if isinstance(source, Path):
-        yield source
+        from sixpoint.io.dicom.zips import dicom_folder
+
+        with dicom_folder(source) as folder:
+            yield folder
         return
     from sixpoint.io.dicomweb.reading import downloaded
 

@@ -89,7 +89,7 @@ def _program(version: VersionOption = False) -> None:
 ImageArgument = Annotated[
     Path,
     typer.Argument(
-        help="NIfTI, NRRD or MetaImage file, a folder with a DICOM series, or a multi-frame DICOM file; or "
+        help="NIfTI, NRRD or MetaImage file, a folder or zip with a DICOM series, or a multi-frame DICOM file; or "
         "dicomweb:URL#STUDY/SERIES for a series of a DICOMweb server, which needs the extra sixpoint[dicomweb]."
     ),
 ]

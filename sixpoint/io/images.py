@@ -25,12 +25,13 @@ from sixpoint.io.text_headers import check_nrrd
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-__all__ = ["IMAGE_SUFFIXES", "ReadImage", "is_dicom", "itk_message", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "ReadImage", "is_dicom", "is_zip", "itk_message", "read_image"]
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Suffixes of the files that can be read and written."""
 
 _DICOM_PREAMBLE_BYTES = 132
+_ZIP_MAGIC = b"PK\x03\x04"
 # From a mouse's organ to a whole body: nearly all files that name no unit are in mm, which is worth a word elsewhere.
 _PLAUSIBLE_MM = (10.0, 3000.0)
 
@@ -71,8 +72,8 @@ def read_image(source: Path, *, spacing: Vector | None = None) -> ReadImage:
         raise VolumeError(f"{source} is empty")
     if not source.name.lower().endswith(IMAGE_SUFFIXES):
         raise VolumeError(
-            f"{source} is of no known kind: expected {', '.join(IMAGE_SUFFIXES)}, a DICOM file, or a folder with "
-            "a DICOM series"
+            f"{source} is of no known kind: expected {', '.join(IMAGE_SUFFIXES)}, a DICOM file, or a folder or "
+            "zip with a DICOM series"
         )
     try:
         with _quiet_itk():
@@ -107,7 +108,7 @@ def _quiet_itk() -> Iterator[None]:
 
 
 def is_dicom(source: Path) -> bool:
-    """Whether a path is a folder, or a file with DICOM's preamble.
+    """Whether a path is a folder, a zip, or a file with DICOM's preamble.
 
     Raises:
         VolumeError: The path cannot be looked at.
@@ -117,9 +118,27 @@ def is_dicom(source: Path) -> bool:
         return status is not None
     if not stat.S_ISREG(status.st_mode) or source.name.lower().endswith(IMAGE_SUFFIXES):
         return False
+    if is_zip(source):
+        return True
     try:
         with source.open("rb") as file:
             return file.read(_DICOM_PREAMBLE_BYTES).endswith(b"DICM")
+    except OSError:
+        return False
+
+
+def is_zip(source: Path) -> bool:
+    """Whether a path is a zip, by its name and its first bytes.
+
+    Raises:
+        VolumeError: The path cannot be looked at.
+    """
+    status = _stat(source)
+    if status is None or not stat.S_ISREG(status.st_mode) or not source.name.lower().endswith(".zip"):
+        return False
+    try:
+        with source.open("rb") as file:
+            return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
     except OSError:
         return False
 

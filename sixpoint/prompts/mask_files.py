@@ -78,16 +78,18 @@ def read_mask_or_contours(
             # Here, since highdicom takes longer to import than most commands to run.
             from sixpoint.io.dicom.segmentations import find_segmentation, read_segment
             from sixpoint.io.dicom.structure_sets import find_structure_set, read_contours
+            from sixpoint.io.dicom.zips import dicom_folder
 
-            path, contours = find_segmentation(source), find_structure_set(source)
-            if path and contours:
-                raise VolumeError(f"{source} holds a DICOM segmentation and an RTSTRUCT; give one file")
-            if path:
-                return read_segment(path, source, label, threshold=threshold)
-            if contours and threshold is not None:
-                raise VolumeError(f"{source} holds contours, which have no probabilities; leave the threshold out")
-            if contours:
-                return read_contours(contours, source, label)
+            with dicom_folder(source) as folder:
+                path, contours = find_segmentation(folder), find_structure_set(folder)
+                if path and contours:
+                    raise VolumeError(f"{source} holds a DICOM segmentation and an RTSTRUCT; give one file")
+                if path:
+                    return read_segment(path, source, label, threshold=threshold)
+                if contours and threshold is not None:
+                    raise VolumeError(f"{source} holds contours, which have no probabilities; leave the threshold out")
+                if contours:
+                    return read_contours(contours, source, label)
         volume = Volume.read(source)
         number = _number_of(label, source) if isinstance(label, str) else label
         inside = object_of(volume.array, number, threshold=threshold)

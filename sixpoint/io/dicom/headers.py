@@ -15,7 +15,7 @@ from sixpoint.errors import VolumeError
 from sixpoint.io.dicom.frames import whole
 from sixpoint.io.dicom.guard import reading
 
-__all__ = ["DicomFile", "Series", "find_series", "is_dicom_file", "read_header"]
+__all__ = ["DicomFile", "Series", "find_series", "is_dicom_file", "may_be_dicom", "read_header"]
 
 _PREAMBLE = b"DICM"
 _PREAMBLE_END = 132
@@ -136,8 +136,12 @@ def _look(path: Path) -> tuple[bool, bool]:
     """Whether a file has DICOM's preamble; and whether it begins as DICOM files do, with a preamble or without."""
     with path.open("rb") as file:
         head = file.read(_PREAMBLE_END)
-    sure = head[-len(_PREAMBLE) :] == _PREAMBLE
-    return sure, sure or head[:2] in _FIRST_GROUPS
+    return head.endswith(_PREAMBLE), may_be_dicom(head)
+
+
+def may_be_dicom(head: bytes) -> bool:
+    """Whether the first bytes of a file, at least 132 of one with a preamble, are those of a DICOM file."""
+    return head[:_PREAMBLE_END].endswith(_PREAMBLE) or head[:2] in _FIRST_GROUPS
 
 
 def read_header(path: Path, source: Path) -> DicomFile | None:

@@ -13,6 +13,7 @@ from sixpoint.io.dicom.file_frames import frames_of
 from sixpoint.io.dicom.headers import Series, find_series
 from sixpoint.io.dicom.pixels import read_voxels
 from sixpoint.io.dicom.stack import stack_frames
+from sixpoint.io.dicom.zips import dicom_folder
 from sixpoint.io.notes import NO_PLACE
 
 __all__ = ["DicomImage", "DicomOrigin", "read_dicom"]
@@ -56,14 +57,27 @@ def read_dicom(source: Path, *, spacing: Vector | None = None, series: int | Non
     """Read an image from a folder with DICOM files, or from one file of many frames.
 
     Args:
-        source: Folder, without its sub-folders, or file.
+        source: Folder, without its sub-folders, file, or zip of files in any folders.
         spacing: Spacing (x, y, z) in mm, where the header lacks it.
         series: Number of the series in the list that the error about several series prints, from 1.
 
     Raises:
         VolumeError: When there is no image or there are several, or a header or pixels cannot be trusted.
     """
-    chosen = _choose(find_series(source), source, series)
+    with dicom_folder(source) as folder:
+        return _read(folder, source, spacing=spacing, series=series)
+
+
+def _read(folder: Path, source: Path, *, spacing: Vector | None, series: int | None) -> DicomImage:
+    """Read an image from a folder or file.
+
+    Args:
+        folder: Folder or file that is read.
+        source: Path that the user typed, for error messages.
+        spacing: Spacing (x, y, z) in mm, where the header lacks it.
+        series: Number of the series in the folder.
+    """
+    chosen = _choose(find_series(folder), source, series)
     frames = [frame for file in chosen.files for frame in frames_of(file, source)]
     ordered, geometry = stack_frames(frames, source, spacing=spacing)
     notes: tuple[str, ...] = ()
