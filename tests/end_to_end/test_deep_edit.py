@@ -114,7 +114,7 @@ def test_the_mask_of_a_click_equals_that_of_deep_edit_in_monai(
 
 def test_clicks_are_undone_redone_and_saved(client: sixpoint.Client, image: Volume, tmp_path: Path) -> None:
     with client.open_session(image, model="deepedit") as session:
-        with pytest.raises(errors.PromptNotSupported, match="'deepedit' takes clicks; not extreme_points"):
+        with pytest.raises(errors.PromptNotSupported, match="'deepedit' takes clicks, scribbles, lasso; not"):
             session.annotate(
                 ExtremePoints([(8, 17, 9), (31, 18, 9), (20, 7, 9), (19, 28, 9), (20, 18, 3), (21, 17, 15)])
             )

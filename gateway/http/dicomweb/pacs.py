@@ -33,6 +33,8 @@ _MAX_JSON_BYTES = 2**20
 _STUDY, _INSTANCES = "0020000D", "00201209"
 _LOGGERS = ("httpx", "httpcore")
 _WELL = (200, 202, 204)
+# Orthanc closes kept connections after a second: one that is used again in that moment breaks off.
+_KEPT_S = 0.5
 
 
 @dataclass(frozen=True, repr=False)
@@ -187,7 +189,9 @@ async def open_pacs(access: PacsAccess | None) -> AsyncIterator[Pacs | None]:
         follow_redirects=False,
         trust_env=False,
         timeout=httpx.Timeout(_IDLE_S, connect=_CONNECT_S, pool=_IDLE_S),
-        limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS // 2),
+        limits=httpx.Limits(
+            max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS // 2, keepalive_expiry=_KEPT_S
+        ),
     ) as client:
         yield Pacs(access, client)
 

@@ -149,7 +149,7 @@ def test_sessions_do_not_see_each_others_clicks(client: sixpoint.Client, session
 
 
 def test_a_click_without_an_object_is_refused(session: sixpoint.Session) -> None:
-    with pytest.raises(errors.NothingToCorrect, match="start with extreme points, a box or a mask"):
+    with pytest.raises(errors.NothingToCorrect, match="start with extreme points, a box, a mask"):
         session.click(INSIDE)
     assert session.annotate(SIX).revision == 1
 
@@ -177,7 +177,7 @@ def test_a_model_refuses_prompts_of_other_kinds_and_names_its_own(
         ([Click(INSIDE), Click((20, -3, 16), False)], r"point at voxel \(20, -3, 16\)", "prompts[1].point"),
         ([Box((8, 7, 6), (31, 28, 6))], "the box is flat", "prompts[0].upper"),
         ([Box((8, 7, 6), (31, 28, 60))], "1 of 2 corners lie outside", "prompts[0].upper"),
-        ([Click(INSIDE), SIX], "before any click", "prompts[1]"),
+        ([Click(INSIDE), SIX], "before any other prompt", "prompts[1]"),
         ([SIX, BOX], "at most one of them", "prompts[1]"),
         ([], "at least one prompt", "prompts"),
     ],
