@@ -33,8 +33,6 @@ _MAX_JSON_BYTES = 2**20
 _STUDY, _INSTANCES = "0020000D", "00201209"
 _LOGGERS = ("httpx", "httpcore")
 _WELL = (200, 202, 204)
-# Orthanc closes kept connections after a second: one that is used again in that moment breaks off.
-_KEPT_S = 0.5
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,7 +127,7 @@ class Pacs:
             )
             if self.access.authorization:
                 request.headers["authorization"] = self.access.authorization
-            answer = await self._client.send(request, stream=True)
+            answer = await self._send(request, repeatable=content is None)
         try:
             if answer.status_code not in accepted:
                 raise _refusal(answer.status_code)
@@ -137,6 +135,24 @@ class Pacs:
                 yield answer
         finally:
             await answer.aclose()
+
+    async def _send(self, request: httpx.Request, *, repeatable: bool) -> httpx.Response:
+        """Send a request; once more if the connection was a kept one, which a server may close at any time."""
+        import httpx
+
+        connected = False
+
+        async def note(event: str, _: Mapping[str, object]) -> None:
+            nonlocal connected
+            connected = connected or event.startswith("connection.connect_tcp")
+
+        request.extensions["trace"] = note
+        try:
+            return await self._client.send(request, stream=True)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            if connected or not repeatable:
+                raise
+            return await self._client.send(request, stream=True)
 
     async def find_series(self, uid: str) -> FoundSeries:
         """Find a series by its UID.
@@ -189,9 +205,7 @@ async def open_pacs(access: PacsAccess | None) -> AsyncIterator[Pacs | None]:
         follow_redirects=False,
         trust_env=False,
         timeout=httpx.Timeout(_IDLE_S, connect=_CONNECT_S, pool=_IDLE_S),
-        limits=httpx.Limits(
-            max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS // 2, keepalive_expiry=_KEPT_S
-        ),
+        limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS // 2),
     ) as client:
         yield Pacs(access, client)
 

@@ -79,7 +79,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_suffix_is_refused_by_naming_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "image.tiff").write_bytes(b"II*\0")
-    with pytest.raises(VolumeError, match=r"\.nii\.gz, \.nrrd.* or a folder with a DICOM series"):
+    with pytest.raises(VolumeError, match=r"\.nii\.gz, \.nrrd.* or a folder or zip with a DICOM series"):
         Volume.read(tmp_path / "image.tiff")
 
 

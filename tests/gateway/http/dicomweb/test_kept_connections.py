@@ -10,7 +10,7 @@ from tests.support.ports import free_port
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/dicom+json\r\n\r\n[]"
 
 
-async def test_a_connection_is_used_again_only_at_once() -> None:
+async def test_a_kept_connection_that_was_closed_is_no_error() -> None:
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,6 +31,5 @@ async def test_a_connection_is_used_again_only_at_once() -> None:
             for _ in range(3):
                 async with pacs.ask("GET", "studies", headers={"accept": "application/dicom+json"}) as answer:
                     assert await answer.aread() == b"[]"
-                await asyncio.sleep(0.7)
         server.close()
     assert connections == 3
