@@ -64,8 +64,8 @@ def test_a_flood_of_wrong_tokens_is_refused_beside_somebody_who_prompts(
     figure = f"a prompt takes {before:.1f} ms, beside wrong tokens {after:.1f} ms ({after / before:.2f} x); {codes}"
     record_property("wrong tokens", figure)
     print(figure)  # noqa: T201
-    # Of many calls that are aborted at once, gRPC itself cancels a few.
-    assert codes.pop("CANCELLED", 0) < 100
+    # Of many calls that are aborted at once, gRPC itself cancels some: their stream is reset before it is read.
+    assert codes.pop("CANCELLED", 0) < 0.1 * sum(codes.values())
     assert set(codes) == {"UNAUTHENTICATED", "RESOURCE_EXHAUSTED"}
     # Ten at once, and one a second.
     assert codes["UNAUTHENTICATED"] < 60
