@@ -15,6 +15,7 @@ from sixpoint._typing import Array
 from sixpoint.datasets import Layout, export_dataset, read_manifest, verify_manifest
 from sixpoint.datasets.manifest import MANIFEST
 from sixpoint.volume import Volume
+from tests.end_to_end.command_line import run
 from tests.support.images import noisy_volume
 from trainer.data.datasets import read_dataset
 
@@ -139,3 +140,16 @@ def test_a_changed_export_is_noticed(client: sixpoint.Client, saved: str, tmp_pa
     (folder / MANIFEST).unlink()
     with pytest.raises(errors.DatasetError, match="has no manifest"):
         read_manifest(folder)
+
+
+def test_the_next_image_is_written_to_a_new_file_only(client: sixpoint.Client, address: str, tmp_path: Path) -> None:
+    client.datasets.create("next", labels=["liver"])
+    client.datasets.add_image("next", _volume(0), case_name="case")
+    output, mine = tmp_path / "next.nii.gz", tmp_path / "mine.nii.gz"
+    for _ in range(2):
+        assert run("sixpoint", "dataset", "next", "next", "-o", output, server=address).returncode == 0
+        assert Volume.read(output).digest == _volume(0).digest
+    _volume(1).write(mine)
+    done = run("sixpoint", "dataset", "next", "next", "-o", mine, server=address)
+    assert (done.returncode, "is there already" in done.stderr) == (3, True)
+    assert Volume.read(mine).digest == _volume(1).digest

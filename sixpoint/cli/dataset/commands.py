@@ -24,8 +24,10 @@ from sixpoint.cli.common import (
 )
 from sixpoint.cli.dataset.group import NameArgument, annotation_facts, dataset, dataset_facts, image_facts
 from sixpoint.cli.tables import print_table
-from sixpoint.client import Client, DatasetInfo, DatasetLabel
+from sixpoint.client import Client, DatasetImage, DatasetInfo, DatasetLabel
+from sixpoint.errors import InvalidArgument, VolumeError
 from sixpoint.protocol import DEFAULT_SERVER
+from sixpoint.volume import Volume, check_suffix
 
 __all__ = ["add", "create", "images", "labels", "list_datasets", "next_image", "save"]
 
@@ -147,20 +149,22 @@ def images(
 @dataset.command("next", epilog="Example: sixpoint dataset next abdomen -o next.nii.gz")
 def next_image(
     name: NameArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write the image to.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="New file to write the image to.")] = None,
     strategy: Annotated[str, typer.Option(help="first or random.")] = "first",
     skip: Annotated[str, typer.Option(help="Skip the image that you have, for this reason.", metavar="REASON")] = "",
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
     """Get an image to annotate: nobody else gets it for an hour. Without one, there is nothing to do."""
+    if output is not None:
+        check_suffix(output)
     with Client(server, retry=CLI_RETRY) as client:
         image = client.datasets.next_image(name, strategy=strategy)
         if image is not None and skip:
             client.datasets.skip_image(name, image.digest, reason=skip)
             image = client.datasets.next_image(name, strategy=strategy)
         if image is not None and output is not None:
-            client.datasets.download(image.digest).write(output)
+            _write_image(client, image, output)
     if as_json:
         print_json(image_facts(image) if image else None)
     elif image is None:
@@ -189,6 +193,23 @@ def save(
         counts = ", ".join(f"{label} {count} voxels" for label, count in info.voxel_counts.items())
         text = f"saved {info.id} (version {info.version}, {info.state}): {counts}; prompts: {info.prompt_count}"
         Console(highlight=False, soft_wrap=True).print(escape(text))
+
+
+def _write_image(client: Client, image: DatasetImage, output: Path) -> None:
+    """Write an image to a new file; one that has it already stays as it is.
+
+    Raises:
+        InvalidArgument: There is a file with something else.
+    """
+    if output.exists():
+        try:
+            same = Volume.read(output).digest == image.digest
+        except VolumeError:
+            same = False
+        if same:
+            return
+        raise InvalidArgument(f"{output} is there already, and holds something else; choose a new name")
+    client.datasets.download(image.digest).write(output)
 
 
 def _labels(texts: list[str] | None) -> list[DatasetLabel]:
