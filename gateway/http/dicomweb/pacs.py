@@ -29,6 +29,7 @@ __all__ = ["FoundSeries", "Pacs", "PacsAccess", "open_pacs"]
 
 _CONNECT_S, _IDLE_S = 10.0, 60.0
 _CONNECTIONS = 32
+_KEPT_CONNECTIONS = _CONNECTIONS // 2
 _MAX_JSON_BYTES = 2**20
 _STUDY, _INSTANCES = "0020000D", "00201209"
 _LOGGERS = ("httpx", "httpcore")
@@ -107,7 +108,7 @@ class Pacs:
             path: Path below the base URL, which must have been checked.
             query: Names and values.
             headers: Headers; none of a caller's credentials.
-            content: Body.
+            content: Pieces of the body; None for a request without one.
             accepted: Codes that are no refusal.
 
         Raises:
@@ -137,7 +138,7 @@ class Pacs:
             await answer.aclose()
 
     async def _send(self, request: httpx.Request, *, repeatable: bool) -> httpx.Response:
-        """Send a request; once more if the connection was a kept one, which a server may close at any time."""
+        """Send a request; again while the connection was a kept one, which a server may close at any time."""
         import httpx
 
         connected = False
@@ -147,12 +148,14 @@ class Pacs:
             connected = connected or event.startswith("connection.connect_tcp")
 
         request.extensions["trace"] = note
-        try:
-            return await self._client.send(request, stream=True)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            if connected or not repeatable:
-                raise
-            return await self._client.send(request, stream=True)
+        # Each failure takes a kept connection out of the pool: several may have been closed together.
+        for _ in range(_KEPT_CONNECTIONS if repeatable else 0):
+            try:
+                return await self._client.send(request, stream=True)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                if connected:
+                    raise
+        return await self._client.send(request, stream=True)
 
     async def find_series(self, uid: str) -> FoundSeries:
         """Find a series by its UID.
@@ -205,7 +208,7 @@ async def open_pacs(access: PacsAccess | None) -> AsyncIterator[Pacs | None]:
         follow_redirects=False,
         trust_env=False,
         timeout=httpx.Timeout(_IDLE_S, connect=_CONNECT_S, pool=_IDLE_S),
-        limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS // 2),
+        limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_KEPT_CONNECTIONS),
     ) as client:
         yield Pacs(access, client)
 
