@@ -42,7 +42,7 @@ def inside_cut(points: Sequence[Point], size: Size) -> tuple[Point, ...]:
     Clients cut the image without the last voxel of their margin, so that a point on its last slice lies there.
 
     Args:
-        points: Points.
+        points: Points of the client, as voxel indices (x, y, z).
         size: Size (x, y, z) of the image.
     """
 

@@ -30,14 +30,14 @@ __all__ = ["SeriesImages"]
 
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _MAX_UID = 64
-_MAX_KNOWN = 10_000
+_MAX_FETCHED = 10_000
 # So long nobody asks the server whether the series has grown.
 _FRESH_S = 30.0
 _MAX_LINE = 2**16
 
 
 @dataclass
-class _Known:
+class _FetchedSeries:
     """A series that was fetched.
 
     Attributes:
@@ -70,7 +70,7 @@ class SeriesImages:
         self._max_bytes = max_bytes
         # UIDs lead to patients: their hashes, with a key that nobody knows, are kept.
         self._key = secrets.token_bytes(32)
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._fetched: OrderedDict[str, _FetchedSeries] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @staticmethod
@@ -98,23 +98,27 @@ class SeriesImages:
         # Many clicks come while the first is being answered: the series is fetched once.
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
-            known = self._known.get(key)
-            if known and time.monotonic() - known.checked < _FRESH_S and await self._is_there(known, call.principal):
-                return known.digest
+            fetched = self._fetched.get(key)
+            if (
+                fetched
+                and time.monotonic() - fetched.checked < _FRESH_S
+                and await self._is_there(fetched, call.principal)
+            ):
+                return fetched.digest
             found = await self._pacs.find_series(uid)
-            if known and known.instances == found.instances and await self._is_there(known, call.principal):
-                known.checked = time.monotonic()
-                return known.digest
+            if fetched and fetched.instances == found.instances and await self._is_there(fetched, call.principal):
+                fetched.checked = time.monotonic()
+                return fetched.digest
             digest = await self._fetch(call, found.study, uid, folder)
-            self._known[key] = _Known(digest, found.instances, time.monotonic())
-            self._known.move_to_end(key)
-            if len(self._known) > _MAX_KNOWN:
-                self._known.popitem(last=False)
+            self._fetched[key] = _FetchedSeries(digest, found.instances, time.monotonic())
+            self._fetched.move_to_end(key)
+            if len(self._fetched) > _MAX_FETCHED:
+                self._fetched.popitem(last=False)
             return digest
 
-    async def _is_there(self, known: _Known, principal: Principal) -> bool:
+    async def _is_there(self, fetched: _FetchedSeries, principal: Principal) -> bool:
         with contextlib.suppress(ImageNotFound):
-            await self._images.describe(known.digest, principal=principal)
+            await self._images.describe(fetched.digest, principal=principal)
             return True
         return False
 

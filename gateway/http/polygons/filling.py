@@ -23,7 +23,7 @@ def inside_slice(polygons: Sequence[Polygon], *, shape: tuple[int, int]) -> list
     """Move vertices outside of a slice to its edge.
 
     Args:
-        polygons: Polygons.
+        polygons: Polygons to draw.
         shape: Size of the slice, in the order of the coordinates.
     """
 
