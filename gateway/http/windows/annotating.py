@@ -149,7 +149,11 @@ class Annotating:
             revision = (await self._engine.reset(target.request(revision))).revision
             added = list(prompts)
         if not added:
-            return await self._engine.mask(target.request(revision))
+            current = await self._engine.mask(target.request(revision))
+            if current.revision != revision:
+                # It is another call's mask, or the empty one of a segment that another call begins anew.
+                raise StaleRevision("another call changed the object meanwhile; send the points again")
+            return current
         result: AnnotationResult | None = None
         for batch in _batches(added, opening=opening if len(added) == len(prompts) else 1):
             result = await self._engine.annotate(target.request(revision), batch, deadline=deadline)
