@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -146,7 +147,8 @@ def test_a_pacs_that_is_gone_is_unavailable(
 
     async def find_and_lose(pacs: Pacs, uid: str) -> object:
         found = await find(pacs, uid)
-        object.__setattr__(pacs.access, "url", "http://127.0.0.1:1/dicom-web")
+        # The gateway is that of all tests: it finds its server again when this one ends.
+        monkeypatch.setattr(pacs, "access", replace(pacs.access, url="http://127.0.0.1:1/dicom-web"))
         return found
 
     monkeypatch.setattr(Pacs, "find_series", find_and_lose)
