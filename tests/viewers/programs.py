@@ -120,12 +120,21 @@ def fetch_mitk() -> Path:
 def _fetch_environment(name: str, *packages: str) -> Path:
     python = _FOLDER / name / "bin" / "python"
     if not (_FOLDER / name / "done").is_file():
-        made = subprocess.run(["python3.12", "-m", "venv", _FOLDER / name], check=False, capture_output=True)
-        if made.returncode:
+        # The one on the PATH may be a shim of pyenv, which refuses where another version is chosen.
+        programs: list[str | Path] = ["python3.12"]
+        programs += (Path.home() / ".pyenv" / "versions").glob("3.12.*/bin/python3.12")
+        if not any(_makes_environment(program, _FOLDER / name) for program in programs):
             pytest.skip(f"{packages[0]} needs python3.12 on the PATH")
         subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         (_FOLDER / name / "done").touch()
     return python
+
+
+def _makes_environment(program: str | Path, folder: Path) -> bool:
+    if not shutil.which(program):
+        return False
+    command = [program, "-m", "venv", folder]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def fetch_slicer_module() -> Path:
