@@ -107,6 +107,7 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
             catalog=services.catalog,
             engine=services.engine,
             segmenter=services.segmenter,
+            datasets=services.dataset_calls(),
             uploads=services.uploads,
             files=files,
             spool=spool,

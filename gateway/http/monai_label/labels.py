@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 
-import numpy as np
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from gateway.core.access import Activity
 from gateway.core.datasets import Annotations, AnnotationSaver, Datasets
-from gateway.core.images import ImageHeader, ImageStore
+from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission
 from gateway.http.calls import Call
 from gateway.http.forms import parse_object, read_form
 from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool
 from gateway.http.windows.label_files import FileFormat, label_map_bytes, write_label_map
+from gateway.http.windows.label_masks import masks_of_labels
 from gateway.http.windows.names import ImageNames
 from gateway.http.windows.replies import FileReply
-from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, NotFound
-from sixpoint.errors.shortening import quoted
-from sixpoint.geometry import Geometry
-from sixpoint.mask import PackedMask, pack
-from sixpoint.masks.labels import MAX_SEGMENTS, whole_labels
-from sixpoint.masks.regridding import reorder
-from sixpoint.volume import VOXEL_TYPES
+from sixpoint.errors import FailedPrecondition, InvalidArgument, NotFound
+from sixpoint.masks.labels import MAX_SEGMENTS
 
 __all__ = ["Labels"]
 
@@ -93,7 +87,7 @@ class Labels:
             label_names = _label_names(params) or own
             header, path = await self._files.read(file, folder)
             async with self._memory.slot(), self._memory.memory(3 * header.byte_count):
-                masks = await asyncio.to_thread(_masks, header, path, record.geometry, label_names)
+                masks = await asyncio.to_thread(masks_of_labels, header, path, record.geometry, label_names)
             saved = await self._saver.add(self._dataset, handle.digest, masks, principal=call.principal)
         return JSONResponse({"image": handle.digest, "label": handle.digest, "version": saved.version})
 
@@ -141,32 +135,3 @@ def _label_names(params: Mapping[str, object]) -> dict[int, str]:
         if names.setdefault(each["idx"], each["name"]) != each["name"]:
             raise InvalidArgument(f"params.label_info names the number {each['idx']} twice")
     return names
-
-
-def _masks(
-    header: ImageHeader, path: Path, geometry: Geometry, names: Mapping[int, str]
-) -> list[tuple[str, PackedMask]]:
-    """The mask of each label that has voxels.
-
-    What has none is left out: viewers list all their segments, also those that nobody drew: they are not known.
-
-    Raises:
-        DatasetError: The label map does not fit the image, or has a number without a name.
-    """
-    voxels = np.memmap(path, VOXEL_TYPES[header.voxel_type], mode="r", shape=header.geometry.shape)
-    try:
-        labels = reorder(whole_labels(voxels), header.geometry, geometry)
-    except ValueError as error:
-        raise DatasetError(f"the label map {error}") from None
-    numbers = [int(number) for number in np.unique(labels) if number]
-    unknown = [number for number in numbers if number not in names]
-    if unknown:
-        raise DatasetError(
-            f"the label map has the number {unknown[0]}, and neither label_info nor the dataset says what that is"
-        )
-    masks: dict[str, PackedMask] = {}
-    for number in numbers:
-        if (name := names[number]) in masks:
-            raise DatasetError(f"label {quoted(name)} has several numbers; give each label one")
-        masks[name] = pack(labels == number, (0, 0, 0))
-    return list(masks.items())

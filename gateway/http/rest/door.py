@@ -6,11 +6,11 @@ import asyncio
 import functools
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from fastapi import Response
 
-from gateway.contract import AnnotationCalls, ModelCalls, SessionCalls
+from gateway.contract import AnnotationCalls, DatasetCalls, ModelCalls, SessionCalls
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, DeadlineLimits
 from gateway.core.runtime.fairness import Places
@@ -20,15 +20,19 @@ from gateway.http.calls import Call
 from gateway.http.door import CallerAddress, Door
 from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool
-from gateway.http.rest.caller import me_operation
-from gateway.http.rest.images import Images
 from gateway.http.rest.masks import MaskReplies
 from gateway.http.rest.messages import NO_STORE
 from gateway.http.rest.openapi import describe_api
 from gateway.http.rest.operations import Operation
 from gateway.http.rest.problems import problem_response
-from gateway.http.rest.segmentations import segmentation_operations
-from gateway.http.rest.sessions import annotation_operations, model_operations, session_operations
+from gateway.http.rest.resources.annotations import LabelFiles, annotation_operations
+from gateway.http.rest.resources.caller import me_operation
+from gateway.http.rest.resources.datasets import dataset_operations
+from gateway.http.rest.resources.images import Images
+from gateway.http.rest.resources.models import model_operations
+from gateway.http.rest.resources.segmentations import segmentation_operations
+from gateway.http.rest.resources.segments import segment_operations
+from gateway.http.rest.resources.sessions import session_operations
 
 __all__ = ["NAME", "api_document", "rest_door"]
 
@@ -43,6 +47,7 @@ def rest_door(
     catalog: Catalog,
     engine: Engine,
     segmenter: Segmenter,
+    datasets: DatasetCalls,
     uploads: Places,
     files: ImageFiles,
     spool: Spool,
@@ -57,6 +62,7 @@ def rest_door(
         catalog: Models that can be used now.
         engine: Carries out calls on segments.
         segmenter: Segments whole images.
+        datasets: Calls on datasets.
         uploads: Places of uploads.
         files: Stores images that come as files.
         spool: Files of running calls.
@@ -69,6 +75,7 @@ def rest_door(
         catalog=catalog,
         engine=engine,
         segmenter=segmenter,
+        datasets=datasets,
         uploads=uploads,
         files=files,
         spool=spool,
@@ -81,9 +88,21 @@ def rest_door(
 
 def api_document() -> dict[str, Any]:
     """Return the document of the API (OpenAPI), which needs no gateway."""
-    parts = ("images", "sessions", "catalog", "engine", "segmenter", "uploads", "files", "spool", "memory", "deadlines")
-    nothing = cast("Any", dict.fromkeys(parts)) | {"deadlines": (None, None, None)}
-    return describe_api(make_operations(**nothing), server=f"/{NAME}")
+    none: Any = None
+    operations = make_operations(
+        images=none,
+        sessions=none,
+        catalog=none,
+        engine=none,
+        segmenter=none,
+        datasets=DatasetCalls(datasets=none, annotations=none, saver=none, assignments=none),
+        uploads=none,
+        files=none,
+        spool=none,
+        memory=none,
+        deadlines=(none, none, none),
+    )
+    return describe_api(operations, server=f"/{NAME}")
 
 
 def make_operations(
@@ -93,6 +112,7 @@ def make_operations(
     catalog: Catalog,
     engine: Engine,
     segmenter: Segmenter,
+    datasets: DatasetCalls,
     uploads: Places,
     files: ImageFiles,
     spool: Spool,
@@ -102,12 +122,15 @@ def make_operations(
     """Return the operations; the arguments are those of :func:`rest_door`."""
     short, upload, segmentation = deadlines
     replies = MaskReplies(engine=engine, sessions=sessions, images=images, spool=spool, memory=memory)
+    labels = LabelFiles(images=images, files=files, uploads=uploads, spool=spool, memory=memory)
     operations = [
         me_operation(short),
         *model_operations(ModelCalls(catalog), short),
         *Images(images=images, files=files, uploads=uploads, spool=spool).operations(short=short, upload=upload),
         *session_operations(SessionCalls(sessions=sessions, catalog=catalog), replies, short),
-        *annotation_operations(AnnotationCalls(engine), replies, short),
+        *segment_operations(AnnotationCalls(engine), replies, short),
+        *dataset_operations(datasets, short),
+        *annotation_operations(datasets, labels, replies, (short, upload)),
         *segmentation_operations(segmenter, images, replies, segmentation),
     ]
     return [*operations, _document_operation(operations, short)]

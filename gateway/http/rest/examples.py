@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["FORK", "IMAGE_HEADER", "PROMPTS", "SEGMENTATION", "SESSION", "SESSION_CHANGE"]
+__all__ = [
+    "ANNOTATION",
+    "DATASET",
+    "DATASET_IMAGES",
+    "DATASET_LABELS",
+    "FORK",
+    "IMAGE_HEADER",
+    "NEXT_IMAGE",
+    "PROMPTS",
+    "REVIEW",
+    "SEGMENTATION",
+    "SESSION",
+    "SESSION_CHANGE",
+    "SKIP",
+]
 
 _DIGEST = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 
@@ -40,3 +54,19 @@ IMAGE_HEADER: dict[str, Any] = {
     },
     "voxel_type": "VOXEL_TYPE_INT16",
 }
+DATASET: dict[str, Any] = {
+    "name": "livers",
+    "labels": [{"number": 1, "name": "liver", "colour": "#dd8265", "snomed_code": "10200004"}],
+    "validation_share": 0.1,
+    "test_share": 0.2,
+}
+DATASET_LABELS: dict[str, Any] = {"labels": [{"number": 2, "name": "spleen"}]}
+DATASET_IMAGES: dict[str, Any] = {"images": [{"image_digest": _DIGEST, "case_name": "case-1", "patient": "p1"}]}
+NEXT_IMAGE: dict[str, Any] = {"strategy": "NEXT_STRATEGY_FIRST", "keep_seconds": 600}
+SKIP: dict[str, Any] = {"reason": "the organ is cut off"}
+ANNOTATION: dict[str, Any] = {
+    "session_id": "zd5jYx8rQm2kq0bH3nV1Lw",
+    "absent_labels": [],
+    "state": "ANNOTATION_STATE_SUBMITTED",
+}
+REVIEW: dict[str, Any] = {"state": "ANNOTATION_STATE_REJECTED", "reason": "the upper third is missing"}

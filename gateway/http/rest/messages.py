@@ -16,7 +16,7 @@ from gateway.http.rest.preconditions import entity_tag, expected_revision, repet
 from gateway.http.rest.schemas import Schema, check, dump, schema_of, to_message
 from sixpoint.errors import InvalidArgument, Violation
 
-__all__ = ["NO_STORE", "body_schema", "json_answer", "query_schema", "read_request"]
+__all__ = ["NO_STORE", "body_schema", "json_answer", "query_schema", "read_request", "single_values"]
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -63,7 +63,7 @@ async def read_request(call: Call, kind: type[_Message], *, path: str, body: boo
     """
     request, descriptor = call.request, _descriptor(kind)
     fields = _read_path(request, descriptor)
-    query = _single_values(request)
+    query = single_values(request)
     if body:
         content = await read_content(call, max_bytes=MAX_FIELD_BYTES)
         _refuse_query(query)
@@ -96,8 +96,12 @@ def _read_path(request: Request, descriptor: Descriptor) -> dict[str, Any]:
     return fields
 
 
-def _single_values(request: Request) -> dict[str, str]:
-    """The query without the form of the answer."""
+def single_values(request: Request) -> dict[str, str]:
+    """Return the query without the form of the answer.
+
+    Raises:
+        InvalidArgument: A parameter comes twice.
+    """
     values: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name in values:
@@ -134,9 +138,19 @@ def _read_headers(request: Request, descriptor: Descriptor, fields: dict[str, An
         fields.setdefault("request_id", key)
 
 
-async def json_answer(message: Message, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a message as JSON; one with a revision has it as ETag, too."""
-    content = await asyncio.to_thread(dump, message) if message.ByteSize() > _LARGE_BYTES else dump(message)
+async def json_answer(
+    message: Message, *, status: int = 200, headers: Mapping[str, str] | None = None, schema: Schema | None = None
+) -> Response:
+    """Return a message as JSON; one with a revision has it as ETag, too.
+
+    Args:
+        message: The message.
+        status: Status code.
+        headers: More headers.
+        schema: Model of some of its fields, if not all are sent.
+    """
+    large = message.ByteSize() > _LARGE_BYTES
+    content = await asyncio.to_thread(dump, message, schema) if large else dump(message, schema)
     tags = {"etag": entity_tag(revision)} if (revision := getattr(message, "revision", 0)) else {}
     return Response(
         content, status_code=status, media_type="application/json", headers={**NO_STORE, **tags, **(headers or {})}

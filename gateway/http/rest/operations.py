@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fastapi import Response
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from gateway.core.access import Role
+from gateway.core.access import Principal, Role
 from gateway.core.runtime import DeadlineLimits
 from gateway.http.calls import Call, Handler
 from gateway.http.door import HttpRoute
 from gateway.http.errors import HttpRefusal
-from gateway.http.rest.messages import json_answer, read_request
-from gateway.http.rest.schemas import Schema
+from gateway.http.rest.messages import NO_STORE, json_answer, read_request
+from gateway.http.rest.schemas import Schema, schema_of
 from sixpoint.errors import StaleRevision
 
-__all__ = ["BINARY", "Header", "Operation", "Parameter", "transcoded"]
+__all__ = ["BINARY", "IDEMPOTENCY", "IF_MATCH", "Header", "Operation", "Parameter", "contract_operation", "transcoded"]
 
 _Request = TypeVar("_Request", bound=Message)
 
 BINARY: Mapping[str, Any] = {"type": "string", "format": "binary"}
 """Schema of a body that is no JSON."""
-_PRECONDITION_FAILED = 412
+_PRECONDITION_FAILED, _NO_CONTENT = 412, 204
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Header:
     name: str
     description: str
     example: str
+
+
+IF_MATCH = Header(
+    "If-Match", "Revision of the session that the call was made for, as ETag; 412 if the session has changed.", '"3"'
+)
+IDEMPOTENCY = Header("Idempotency-Key", "Request id, instead of the field request_id.", "6f1b3a")
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ def transcoded(
         path: Template of the path.
         body: Whether the fields that are not in the path come in the body, else in the query.
         part: Field of the answer's message that is sent; empty for all of it.
-        status: Status code of the answer.
+        status: Status code of the answer; with 204 nothing is sent.
         location: Function of what is sent that returns its address, relative to that of the call.
     """
 
@@ -136,11 +143,78 @@ def transcoded(
         request = await read_request(call, kind, path=path, body=body)
         async with call.while_connected():
             response = await carry_out(request, call)
+        if status == _NO_CONTENT:
+            return Response(status_code=status, headers=dict(NO_STORE))
         resource = getattr(response, part) if part else response
         headers = {"location": location(resource)} if location else {}
         return await json_answer(resource, status=status, headers=headers)
 
     return handle
+
+
+def contract_operation(
+    method: str,
+    path: str,
+    name: str,
+    summary: str,
+    kind: type[_Request],
+    carry_out: Callable[[_Request, Principal], Awaitable[Message]],
+    role: Role,
+    deadlines: DeadlineLimits,
+    *,
+    in_body: bool = False,
+    part: str = "",
+    status: int = 200,
+    location: Callable[[Any], str] | None = None,
+    short: bool = True,
+    **more: Any,
+) -> Operation:
+    """Return the operation that is one call of the contract.
+
+    Args:
+        method: HTTP's method.
+        path: Template of the path; its parts are fields of the request's message.
+        name: Name of the operation.
+        summary: What it does, in a few words.
+        kind: Message of the request.
+        carry_out: Function that carries out the call.
+        role: Least role of its callers.
+        deadlines: Deadline of its calls.
+        in_body: Whether the fields that are not in the path come in the body.
+        part: Field of the answer's message that is sent; empty for all of it.
+        status: Status code of the answer; with 204 nothing is sent.
+        location: Function of what is sent that returns its address, relative to that of the call.
+        short: Whether its calls take turns.
+        **more: Other attributes of the operation.
+    """
+
+    async def carry(request: _Request, call: Call) -> Message:
+        return await carry_out(request, call.principal)
+
+    handle = transcoded(kind, carry, path=path, body=in_body, part=part, status=status, location=location)
+    answer = None if status == _NO_CONTENT else _answer_schema(kind, part)
+    return Operation(
+        method,
+        path,
+        name,
+        summary,
+        handle,
+        role,
+        deadlines,
+        short=short,
+        message=kind,
+        in_body=in_body,
+        status=status,
+        answer=answer,
+        **more,
+    )
+
+
+def _answer_schema(kind: type[Message], part: str) -> Schema:
+    """The model of what is sent: each request of the contract has a response of its own."""
+    request = cast("Descriptor", kind.DESCRIPTOR)
+    response = request.file.message_types_by_name[f"{request.name.removesuffix('Request')}Response"]
+    return schema_of(response.fields_by_name[part].message_type if part else response)
 
 
 def _guarded(handle: Handler) -> Handler:

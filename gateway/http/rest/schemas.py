@@ -183,13 +183,20 @@ def to_message(kind: type[_Message], fields: dict[str, Any]) -> _Message:
     return kind(**fields)
 
 
-def dump(message: Message) -> bytes:
-    """Return a message as JSON; fields that are not set have their defaults."""
+def dump(message: Message, schema: Schema | None = None) -> bytes:
+    """Return a message as JSON; fields that are not set have their defaults.
+
+    Args:
+        message: The message.
+        schema: Model of some of its fields; None for all.
+    """
     fields = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
     # The mapping has 64-bit integers as text, which the model reads as numbers.
-    model = schema_of(cast("Descriptor", message.DESCRIPTOR)).model_validate(fields, strict=False)
+    if schema is None:
+        schema = schema_of(cast("Descriptor", message.DESCRIPTOR))
+    model = schema.model_validate({name: fields[name] for name in schema.model_fields if name in fields}, strict=False)
     return model.model_dump_json(exclude_none=True).encode()
 
 

@@ -7,7 +7,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from gateway.contract import DatasetCalls
+from gateway.grpc.permissions import ROLES
 from gateway.http.rest import examples
+from gateway.http.rest.door import make_operations
 from gateway.http.rest.schemas import schema_of
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import image_service_pb2 as image_pb
@@ -38,6 +41,21 @@ def test_the_document_names_every_operation(document: Any) -> None:
     assert {name for operation in operations for name in operation["responses"]} == {"200", "201", "204", "default"}
 
 
+def test_roles_are_those_of_grpc() -> None:
+    none: Any = None
+    parts = ("images", "sessions", "catalog", "engine", "segmenter", "uploads", "files", "spool", "memory")
+    calls = DatasetCalls(datasets=none, annotations=none, saver=none, assignments=none)
+    operations = make_operations(**dict.fromkeys(parts, none), datasets=calls, deadlines=(none, none, none))
+    roles = {method.rpartition("/")[2]: role for method, role in ROLES.items()}
+    compared = 0
+    for operation in operations:
+        name = operation.message.DESCRIPTOR.name.removesuffix("Request") if operation.message else ""
+        if name and operation.name != "saveMasks":
+            assert operation.role is roles[name], operation.name
+            compared += 1
+    assert compared > 25
+
+
 def test_messages_are_described_by_the_comments_of_the_contract(document: Any) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["Click"]["description"] == "A correction of the current mask. The next mask satisfies it."
@@ -55,6 +73,13 @@ def test_answers_and_examples_are_as_described(api: Api, image: Volume, document
         ("ForkSessionBody", examples.FORK),
         ("AnnotateBody", examples.PROMPTS),
         ("SegmentBody", examples.SEGMENTATION),
+        ("CreateDatasetBody", examples.DATASET),
+        ("AddLabelsBody", examples.DATASET_LABELS),
+        ("AddImagesBody", examples.DATASET_IMAGES),
+        ("NextImageBody", examples.NEXT_IMAGE),
+        ("SkipImageBody", examples.SKIP),
+        ("SaveAnnotationBody", examples.ANNOTATION),
+        ("ReviewAnnotationBody", examples.REVIEW),
         ("Image", examples.IMAGE_HEADER),
     ):
         validate(document, name, content)

@@ -55,5 +55,5 @@ def test_whatever_comes_is_answered(api: Api, http_gateway: Gateway, label: str)
 
 
 def files() -> list[str]:
-    """Return what lies in the checkout; processes that are measured leave their coverage there."""
-    return sorted(path.name for path in ROOT.iterdir() if not path.name.startswith(".coverage"))
+    """Return what lies in the checkout, besides what the measuring and hypothesis leave there."""
+    return sorted(path.name for path in ROOT.iterdir() if not path.name.startswith((".coverage", ".hypothesis")))
