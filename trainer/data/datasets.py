@@ -18,6 +18,7 @@ from sixpoint.masks.labels import whole_labels
 from sixpoint.masks.regridding import reorder
 from sixpoint.volume import Volume, check_voxels
 from trainer.data.layouts import Case, Dataset, read_dataset_json, read_folder_pair, read_text
+from trainer.data.stated_split import StatedSplit
 
 __all__ = [
     "Case",
@@ -153,23 +154,38 @@ def _file_digest(case: Case, path: Path) -> bytes:
         raise DatasetError(f"case {case.name}: {path} cannot be read: {error.strerror}") from error
 
 
-def split_cases(dataset: Dataset, *, seed: int, held_out_fraction: float = 0.2, held_out: Path | None = None) -> Split:
-    """Split a dataset by case.
+def split_cases(
+    dataset: Dataset,
+    *,
+    seed: int,
+    held_out_fraction: float = 0.2,
+    held_out: Path | None = None,
+    stated: StatedSplit | None = None,
+) -> Split:
+    """Split a dataset by case. Cases that the dataset keeps for its final test are in neither part.
 
     Args:
         dataset: Dataset to split.
         seed: Seed of the draw. The same seed and cases give the same split.
         held_out_fraction: Fraction of the cases to hold out; at least one case is held out.
-        held_out: Text file with the names of the cases to hold out, one per line; None: they are drawn.
+        held_out: Text file with the names of the cases to hold out, one per line; None: those that ``stated`` holds
+            out, and if it holds out none, they are drawn.
+        stated: Split that the dataset's folder states; None: it states none.
 
     Raises:
-        DatasetError: The file names an unknown case, or either part is empty.
+        DatasetError: The file names an unknown case, either part is empty, or ``stated`` is of other cases.
     """
     names = sorted(case.name for case in dataset.cases)
+    if stated is not None:
+        if held_out is None:
+            stated.check(names)
+        names = [name for name in names if name not in stated.test]
     if held_out is not None:
         chosen = {line.strip() for line in read_text(held_out).splitlines() if line.strip()}
         if unknown := sorted(chosen - set(names)):
             raise DatasetError(f"{held_out} names {unknown[0]}, which is not a case of {dataset.name}")
+    elif stated is not None and stated.validation:
+        chosen = set(stated.validation)
     else:
         count = max(1, round(held_out_fraction * len(names)))
         chosen = set(np.random.default_rng(seed).permutation(names)[:count].tolist())

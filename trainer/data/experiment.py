@@ -13,6 +13,7 @@ from sixpoint.io.atomic_files import write_file
 from sixpoint.model_spec import SegmentationSpec
 from trainer.data.datasets import Dataset, Split, read_dataset, split_cases
 from trainer.data.fingerprint import Fingerprint, complete_spec, compute_fingerprint
+from trainer.data.stated_split import read_stated_split
 
 __all__ = ["Experiment", "check_identity", "prepare_experiment", "write_split"]
 
@@ -78,7 +79,8 @@ def prepare_experiment(
         out: Folder of the run, for ``fingerprint.json``.
         seed: Seed of the split.
         held_out_fraction: Fraction of the cases to hold out when they are drawn.
-        held_out: File with the names of the cases to hold out; None: they are drawn by the seed.
+        held_out: File with the names of the cases to hold out; None: those that the folder states, else they are drawn
+            by the seed.
         workers: Number of threads that read.
         report: Callback with the fraction that is read, 0 to 1.
 
@@ -88,7 +90,13 @@ def prepare_experiment(
         FailedPrecondition: The folder's run used other cases or names of labels.
     """
     dataset = read_dataset(data)
-    parts = split_cases(dataset, seed=seed, held_out_fraction=held_out_fraction, held_out=held_out)
+    parts = split_cases(
+        dataset,
+        seed=seed,
+        held_out_fraction=held_out_fraction,
+        held_out=held_out,
+        stated=read_stated_split(data),
+    )
     path = out / _FINGERPRINT
     if path.exists():
         fingerprint = Fingerprint.read(path)

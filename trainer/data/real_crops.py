@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,7 @@ def extract_crops(image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic
         crop = _limit_extent(image[outer].astype(np.float32), whole[outer] == index, extent)
         # Thin or scattered structures may vanish on a coarser grid.
         if crop.mask.sum() >= _MIN_VOXELS_CHANGED:
-            crops.append(crop)
+            crops.append(replace(crop, label=index))
     return crops
 
 

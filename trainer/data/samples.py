@@ -57,10 +57,12 @@ class Crop:
     Attributes:
         image: Intensities [z, y, x], float16.
         mask: Voxels of the target, bool [z, y, x].
+        label: Number of the target in the label file of a labelled image; 0 for a synthetic one.
     """
 
     image: npt.NDArray[np.float16]
     mask: Bools
+    label: int = 0
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ class PretrainConfig:
             follows it.
         steps: Budget of steps. Training ends with whichever budget is spent first.
         learning_rate: Peak learning rate.
+        warm_up_steps: Number of steps in which the learning rate rises to its peak.
         seed: Seed of scenes, samples and weights.
         crop_uses: Average number of samples that are drawn from one crop.
         pool_size: Number of crops that are mixed, once so many exist.
@@ -93,6 +94,7 @@ class PretrainConfig:
         labelled: Labelled images to mix in.
         dataset: Dataset that ``labelled`` and ``held_out`` are of, for licence and provenance. None: no images.
         licence: Licence of the data, where the dataset does not name it.
+        annotations: SHA-256 of the saved annotations that the dataset has, for provenance.
         held_out: Labelled images to validate on, in place of scenes. With them, only the best checkpoint is published.
         click_probability: Probability of another round with a correcting click after each round, up to
             :data:`MAX_ROUNDS` rounds.
@@ -104,6 +106,7 @@ class PretrainConfig:
     minutes: float = 60.0
     steps: int = 1_000_000
     learning_rate: float = 1.5e-3
+    warm_up_steps: int = 150
     seed: int = 1
     crop_uses: float = 1.5
     pool_size: int = 2000
@@ -121,6 +124,7 @@ class PretrainConfig:
     labelled: LabelledCases = field(default_factory=LabelledCases)
     dataset: Dataset | None = None
     licence: str = ""
+    annotations: tuple[str, ...] = ()
     held_out: LabelledCases = field(default_factory=LabelledCases)
     click_probability: float = 0.65
     compiled: bool = False

@@ -11,10 +11,13 @@ from sixpoint.model_spec import Task
 from trainer.data.dataloader import LabelledCases
 from trainer.data.datasets import Dataset, read_dataset, split_cases
 from trainer.data.experiment import write_split
+from trainer.data.stated_split import annotation_digests, read_stated_split
 from trainer.training.config import FinetuneConfig, PretrainConfig, PretrainProgress
 from trainer.training.pretrain import check_folder, pretrain
 
 __all__ = ["finetune"]
+
+_WARM_UP_STEPS = 20
 
 
 def finetune(
@@ -42,7 +45,13 @@ def finetune(
     if config.spec.task is not Task.ANNOTATION:
         raise ModelSpecError("the spec is not for annotation: expected task: annotation")
     dataset = read_dataset(config.data)
-    split = split_cases(dataset, seed=config.seed, held_out_fraction=config.held_out_fraction, held_out=config.held_out)
+    split = split_cases(
+        dataset,
+        seed=config.seed,
+        held_out_fraction=config.held_out_fraction,
+        held_out=config.held_out,
+        stated=read_stated_split(config.data),
+    )
     training, held_out = (
         LabelledCases(tuple(case for case in dataset.cases if case.name in names), 1.0)
         for names in (split.training, split.validation)
@@ -74,6 +83,8 @@ def _pretrain_config(
         minutes=config.minutes,
         steps=config.steps,
         learning_rate=config.learning_rate,
+        # Weights that are good already need little of it, and a run of minutes has few steps to spend.
+        warm_up_steps=_WARM_UP_STEPS if config.init else 150,
         seed=config.seed,
         crop_uses=4.0,
         pool_size=200,
@@ -88,4 +99,5 @@ def _pretrain_config(
         held_out=held_out,
         dataset=dataset,
         licence=config.licence,
+        annotations=annotation_digests(config.data),
     )

@@ -73,7 +73,13 @@ def pretrain(config: PretrainConfig, *, report: Report = lambda _: None, started
     )
     if (config.out / LAST).exists():
         learner.load(config.out / LAST)
-    origin = describe_origin(config.spec, start=start, dataset=config.dataset, licence=config.licence)
+    origin = describe_origin(
+        config.spec,
+        start=start,
+        dataset=config.dataset,
+        licence=config.licence,
+        annotations=config.annotations,
+    )
     config = replace(config, spec=config.spec.model_copy(update=origin))
     writer = SummaryWriter(config.out / "tensorboard", purge_step=learner.step)
     try:
@@ -127,5 +133,10 @@ def _validation_set(config: PretrainConfig) -> ValidationSet:
     # Training uses config.seed: the validation set has its own.
     seed = config.seed + 1
     if config.held_out.cases:
-        return ValidationSet.from_crops(config.held_out.crops(), config.spec, rng=np.random.default_rng(seed))
+        return ValidationSet.from_crops(
+            config.held_out.crops(),
+            config.spec,
+            rng=np.random.default_rng(seed),
+            names=config.dataset.labels if config.dataset else {},
+        )
     return ValidationSet.draw(config.spec, seed=seed, scenes=config.validation_scenes, edge=config.scene_edge)

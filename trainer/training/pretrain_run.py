@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +38,6 @@ _GPU_BATCHES = 2
 """Batches in training at once on a GPU: while one is corrected, the network learns from the other."""
 _GPU_BATCH_USES = 2
 """Uses of a batch on a GPU: 15 cores then keep up with an H100."""
-_WARM_UP_STEPS = 150
 _SAVES_PER_VALIDATION = 5
 _PROBE_SAMPLES = 4
 
@@ -110,11 +109,12 @@ class PretrainRun:
         active = deque(_ActiveBatch() for _ in range(_GPU_BATCHES if self.on_gpu else 1))
         saved, saves = time.monotonic(), 0
         self._tick()
+        self._measure_start()
         self._reserve_validation()
         # However short the budget, a new run takes a step.
         while (fraction := self._budget_spent()) < 1.0 or not learner.step:
             learning_rate = cosine_schedule(
-                config.learning_rate, step=learner.step, warm_up_steps=_WARM_UP_STEPS, fraction=fraction
+                config.learning_rate, step=learner.step, warm_up_steps=config.warm_up_steps, fraction=fraction
             )
             batch = active.popleft()
             loss = self._step(batch, batches, rng, learning_rate=learning_rate)
@@ -132,6 +132,23 @@ class PretrainRun:
         learner.save(config.out / LAST)
         self._report(1.0)
 
+    def _measure_start(self) -> None:
+        """Measure the weights to start from on the held-out cases: what a better network is compared with."""
+        config, learner = self.config, self.learner
+        if config.init is None or not config.held_out.cases or learner.step or learner.history:
+            return
+        self._report(0.0, stage="validating")
+        began = time.monotonic()
+        score = validate(
+            learner.averaged_network(config.spec),
+            self.validation_set,
+            interaction=self.interaction,
+            bfloat16=learner.bfloat16,
+        )
+        self.reserve_s = time.monotonic() - began
+        self._tick()
+        self._append_to_history(score.figures(""))
+
     def _tick(self) -> None:
         self.learner.elapsed_s = time.monotonic() - self.clock_zero
 
@@ -142,6 +159,8 @@ class PretrainRun:
 
     def _reserve_validation(self) -> None:
         """Estimate how long a validation takes, where the budget may end before the first one has shown it."""
+        if self.reserve_s:
+            return
         config = self.config
         first = _SAVES_PER_VALIDATION * config.save_interval_s
         if 60.0 * config.minutes - self.learner.elapsed_s > 2 * first or self.learner.step >= config.steps:
@@ -216,11 +235,9 @@ class PretrainRun:
         real = bool(config.held_out.cases)
         figures = score.figures("") if real else score.figures()
         self.writer.add_scalar("dice" if real else "synthetic/dice", score.dice, learner.step)
-        best = not real or all(figures["dice"] > entry["dice"] for entry in learner.history)
-        minutes = round(learner.elapsed_s / 60, 2)
-        counters = {"step": learner.step, "shown": learner.samples_seen, "minutes": minutes, "loss": learner.loss}
-        learner.history.append({**counters, **figures})
-        write_file(config.out / "metrics.json", json.dumps(learner.history, indent=1).encode())
+        # Step 0 is the network to start from: it is no result of this run.
+        best = not real or all(figures["dice"] > entry["dice"] for entry in learner.history if entry["step"])
+        self._append_to_history(figures)
         if best:
             changes = {
                 # The template's figures are those of another network.
@@ -229,6 +246,15 @@ class PretrainRun:
             }
             publish(config.out, learner.average.state, config.spec.model_copy(update=changes))
         return score
+
+    def _append_to_history(self, figures: Mapping[str, float]) -> None:
+        learner = self.learner
+        minutes = round(learner.elapsed_s / 60, 2)
+        counters = {"step": learner.step, "shown": learner.samples_seen, "minutes": minutes, "loss": learner.loss}
+        learner.history.append({**counters, **figures})
+        # JSON has no NaN, which the loss is before the first step.
+        entries = [{name: value for name, value in entry.items() if not math.isnan(value)} for entry in learner.history]
+        write_file(self.config.out / "metrics.json", json.dumps(entries, indent=1).encode())
 
 
 def _provenance(config: PretrainConfig, learner: Learner) -> dict[str, str]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -26,9 +25,11 @@ from sixpoint.model_spec import SegmentationSpec
 from trainer.data.cases import PreparedCase, cases_folder, prepare_cases
 from trainer.data.experiment import Experiment, prepare_experiment, write_split
 from trainer.data.patches import PatchBatch, PatchDataset, iterate_patches
+from trainer.data.stated_split import annotation_digests
 from trainer.training.checkpoint import CHECKPOINT
 from trainer.training.config import TrainConfig, TrainProgress
 from trainer.training.devices import device_name, fastest_precision
+from trainer.training.figure_names import figure_names
 from trainer.training.network import build_network
 from trainer.training.run_state import RunState
 from trainer.training.schedule import cosine_schedule
@@ -36,7 +37,7 @@ from trainer.training.sliding_window import dice_per_label, segment_case
 from trainer.training.start import StartFile, describe_origin, find_start, load_matching
 from trainer.training.weight_average import WeightAverage
 
-__all__ = ["figure_names", "train"]
+__all__ = ["train"]
 
 _WARM_UP_STEPS = 100
 _LOG_INTERVAL = 20
@@ -150,7 +151,11 @@ class _Run:
         if first:
             # Before the first step: all files of the dataset are read, which takes minutes of the budget.
             self.origin = describe_origin(
-                self.spec, start=self.start, dataset=self.experiment.dataset, licence=config.licence
+                self.spec,
+                start=self.start,
+                dataset=self.experiment.dataset,
+                licence=config.licence,
+                annotations=annotation_digests(config.data),
             )
         saved = time.monotonic()
         self._tick()
@@ -274,18 +279,6 @@ class _Run:
 
 def _channels_last(network: nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-
-
-def figure_names(labels: Sequence[str]) -> list[str]:
-    """Name the Dice figure of each label, in any script: ``dice_left_lung``, with its number if the name is taken."""
-    names: list[str] = []
-    for number, label in enumerate(labels, start=1):
-        name = "_".join(["dice", *re.findall(r"[^\W_]+", label.lower())])
-        # "dice" itself is the mean over the labels.
-        while name in {"dice", *names}:
-            name += f"_{number}"
-        names.append(name)
-    return names
 
 
 def _report_nothing(_: TrainProgress) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from trainer.data.crop_pool import generate_crops
 from trainer.data.dataloader import with_float32_input
 from trainer.data.samples import Crop, TrainingSample, draw_sample
 from trainer.simulation.interaction_rounds import InteractionChannels, find_corrections
+from trainer.training.figure_names import figure_names
 
 __all__ = ["ValidationScore", "ValidationSet", "validate"]
 
@@ -36,21 +37,25 @@ class ValidationScore:
         ellipsoid: Dice of the ellipsoid in the box of the exact points, which needs no network.
         clicked: Dice of the network after one, two, ... correcting clicks on top of the exact points. Empty for a
             network without clicks.
+        by_label: Dice of the network with exact points, by the name of the label; empty for synthetic scenes.
     """
 
     dice: float
     jittered: float
     ellipsoid: float
     clicked: tuple[float, ...] = ()
+    by_label: Mapping[str, float] = field(default_factory=dict)
 
     def figures(self, prefix: str = "synthetic_") -> dict[str, float]:
         """Return the figures by their names in a spec's metrics. ``prefix`` names the images they were measured on."""
-        return {
+        figures = {
             f"{prefix}dice": round(self.dice, 4),
             f"{prefix}dice_jittered": round(self.jittered, 4),
             f"{prefix}dice_ellipsoid": round(self.ellipsoid, 4),
             **{f"{prefix}dice_clicks_{n}": round(value, 4) for n, value in enumerate(self.clicked, start=1)},
         }
+        names = figure_names(list(self.by_label), taken=figures)
+        return figures | {name: round(value, 4) for name, value in zip(names, self.by_label.values(), strict=True)}
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,12 @@ class ValidationSet:
     Attributes:
         exact: Samples with exact points.
         varied: Samples of the same crops, augmented; half of them with jittered points.
+        labels: Name of the label of each sample; empty for synthetic scenes.
     """
 
     exact: tuple[TrainingSample, ...]
     varied: tuple[TrainingSample, ...]
+    labels: tuple[str, ...] = ()
 
     @classmethod
     def draw(cls, spec: ModelSpec, *, seed: int, scenes: int, edge: int) -> ValidationSet:
@@ -83,18 +90,29 @@ class ValidationSet:
         return cls.from_crops(crops, spec, rng=rng)
 
     @classmethod
-    def from_crops(cls, crops: Sequence[Crop], spec: ModelSpec, *, rng: Rng) -> ValidationSet:
-        """Make the set of these crops. ``rng`` draws the points, and which crops are used if there are many."""
+    def from_crops(
+        cls, crops: Sequence[Crop], spec: ModelSpec, *, rng: Rng, names: Mapping[int, str] | None = None
+    ) -> ValidationSet:
+        """Make the set of these crops.
+
+        Args:
+            crops: Crops to draw from.
+            spec: ROI and channels.
+            rng: Generator that draws the points, and which crops are used if there are many.
+            names: Name of each label by its number, for crops of labelled images.
+        """
         spec = with_float32_input(spec)
-        exact, varied = [], []
+        exact, varied, labels = [], [], []
         for choice in rng.permutation(len(crops))[:_MAX_CROPS]:
             exact.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0], augmented=False))
             varied.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
-        return cls(exact=tuple(exact), varied=tuple(varied))
+            if (number := crops[choice].label) and names is not None:
+                labels.append(names.get(number, f"label {number}"))
+        return cls(exact=tuple(exact), varied=tuple(varied), labels=tuple(labels))
 
     def first(self, count: int) -> ValidationSet:
         """Return the set of the first samples of each kind."""
-        return ValidationSet(exact=self.exact[:count], varied=self.varied[:count])
+        return ValidationSet(exact=self.exact[:count], varied=self.varied[:count], labels=self.labels[:count])
 
 
 def validate(
@@ -114,22 +132,29 @@ def validate(
         dice(ellipsoid_map(sample.guidance.box, shape=shape) > 0, sample.target > 0.5) for sample in samples.exact
     ]
     clicks = _CLICKS if interaction else 0
-    exact = _mean_dice(network, samples.exact, interaction=interaction, clicks=clicks, bfloat16=bfloat16)
-    varied = _mean_dice(network, samples.varied, interaction=None, clicks=0, bfloat16=bfloat16)
+    first, *clicked = _dice(network, samples.exact, interaction=interaction, clicks=clicks, bfloat16=bfloat16)
+    (varied,) = _dice(network, samples.varied, interaction=None, clicks=0, bfloat16=bfloat16)
+    by_label: dict[str, list[float]] = {label: [] for label in sorted(set(samples.labels))}
+    for label, value in zip(samples.labels, first, strict=False):
+        by_label[label].append(value)
     return ValidationScore(
-        dice=exact[0], jittered=varied[0], ellipsoid=float(np.mean(ellipsoid)), clicked=tuple(exact[1:])
+        dice=float(np.mean(first)),
+        jittered=float(np.mean(varied)),
+        ellipsoid=float(np.mean(ellipsoid)),
+        clicked=tuple(float(np.mean(values)) for values in clicked),
+        by_label={label: float(np.mean(values)) for label, values in by_label.items()},
     )
 
 
-def _mean_dice(
+def _dice(
     network: nn.Module,
     samples: tuple[TrainingSample, ...],
     *,
     interaction: InteractionChannels | None,
     clicks: int,
     bfloat16: bool,
-) -> list[float]:
-    """Compute the mean Dice of the first answer, and after each click in the middle of the largest error."""
+) -> list[list[float]]:
+    """Compute each sample's Dice of the first answer, and after each click in the middle of the largest error."""
     scores: list[list[float]] = [[] for _ in range(clicks + 1)]
     device = next(network.parameters()).device
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
@@ -145,4 +170,4 @@ def _mean_dice(
                 ]
                 if interaction is not None and number < clicks:
                     interaction.write_corrections(channels, logits, find_corrections(None, target, logits)())
-    return [float(np.mean(values)) for values in scores]
+    return scores

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from sixpoint._typing import Float
+from sixpoint.datasets.manifest import Manifest, ManifestCase, write_manifest
 from sixpoint.errors import DatasetError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume, write_image
 from tests.trainer.conftest import SIZE, Maker
-from trainer.data.datasets import read_case, read_dataset, split_cases
+from trainer.data.datasets import Split, read_case, read_dataset, split_cases
 from trainer.data.fingerprint import compute_fingerprint
+from trainer.data.stated_split import annotation_digests, read_stated_split
 
 
 def test_a_decathlon_says_what_it_is(make_decathlon: Maker) -> None:
@@ -82,6 +84,55 @@ def test_a_split_may_be_given(make_pairs: Maker, tmp_path: Path) -> None:
         split_cases(dataset, seed=1, held_out=names)
     with pytest.raises(DatasetError, match="cannot be read"):
         split_cases(dataset, seed=1, held_out=tmp_path / "none.txt")
+
+
+def test_a_split_that_the_folder_states_is_followed(make_pairs: Maker, tmp_path: Path) -> None:
+    root = make_pairs(cases=5)
+    dataset = read_dataset(root)
+    (root / "splits_final.json").write_text(
+        json.dumps([{"train": ["ball_0", "ball_2", "ball_4"], "val": ["ball_1", "ball_3"]}])
+    )
+    assert split_cases(dataset, seed=1, stated=read_stated_split(root)).validation == ("ball_1", "ball_3")
+    names = tmp_path / "held_out.txt"
+    names.write_text("ball_0")
+    assert split_cases(dataset, seed=1, held_out=names, stated=read_stated_split(root)).validation == ("ball_0",)
+
+    # The manifest of an export says more: which cases are for the final test.
+    def manifest(*splits: str) -> None:
+        cases = [
+            ManifestCase(f"ball_{number}", split, "", f"id{number}", 1, f"{number}" * 64, {})
+            for number, split in enumerate(splits)
+        ]
+        write_manifest(Manifest("balls", "nnunet", "CT", {"shell": 1}, "accepted", cases), root)
+
+    manifest("training", "training", "validation", "test", "test")
+    parts = split_cases(dataset, seed=1, stated=read_stated_split(root))
+    assert parts == Split(training=("ball_0", "ball_1"), validation=("ball_2",))
+    assert split_cases(dataset, seed=1, held_out=names, stated=read_stated_split(root)).training == ("ball_1", "ball_2")
+    assert annotation_digests(root) == ("0" * 64, "1" * 64, "2" * 64)
+    manifest("training", "training", "training", "test", "test")
+    drawn = split_cases(dataset, seed=1, stated=read_stated_split(root))
+    assert len(drawn.validation) == 1
+    assert "ball_3" not in drawn.training + drawn.validation
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{", "has no split"),
+        ("[]", "has no split"),
+        ('[{"train": ["ball_0"]}]', "has no split"),
+        ('[{"train": ["ball_0"], "val": [1]}]', "has no split"),
+        ('[{"train": ["ball_0", "ball_1"], "val": ["ball_1"]}]', "has ball_1 in two parts"),
+        ('[{"train": ["ball_0"], "val": ["ball_2"]}]', "does not say whether ball_1 is for training"),
+        ('[{"train": ["ball_0", "ball_1"], "val": ["ball_9"]}]', "names ball_9, which is not a case"),
+    ],
+)
+def test_a_stated_split_that_cannot_be_followed(make_pairs: Maker, text: str, error: str) -> None:
+    root = make_pairs(cases=2)
+    (root / "splits_final.json").write_text(text)
+    with pytest.raises(DatasetError, match=error):
+        split_cases(read_dataset(root), seed=1, stated=read_stated_split(root))
 
 
 # Each of these functions damages a good dataset.

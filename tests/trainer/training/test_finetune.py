@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import trainer
+from sixpoint.datasets.manifest import Manifest, ManifestCase, write_manifest
 from sixpoint.errors import DatasetError, FailedPrecondition, ModelSpecError
 from sixpoint.model_spec import ModelSpec, NetworkSpec, Task
 from sixpoint.volume import Volume, write_image
@@ -58,6 +59,36 @@ def test_the_best_checkpoint_is_measured_on_cases_held_out(spec: ModelSpec, make
 
     finetune(replace(first, out=tmp_path / "second", init=tmp_path / "first" / CHECKPOINT, steps=1))
     assert (tmp_path / "second" / CHECKPOINT).exists()
+    # The weights to start from are measured first, on the same cases, label by label.
+    start, end = json.loads((tmp_path / "second" / "metrics.json").read_text())
+    assert (start["step"], end["step"]) == (0, 1)
+    assert start["dice"] == best
+    assert {"dice_shell", "dice_core"} <= set(start) & set(end)
+    second = read_spec(tmp_path / "second" / SPEC)
+    assert second.metrics["dice"] == end["dice"]
+
+
+def test_an_export_says_which_cases_are_held_out_and_what_they_came_from(
+    spec: ModelSpec, make_pairs: Maker, tmp_path: Path
+) -> None:
+    root = make_pairs(cases=4)
+    splits = ("training", "training", "validation", "test")
+    cases = [
+        ManifestCase(f"ball_{number}", split, "", f"id{number}", 1, f"{number}" * 64, {})
+        for number, split in enumerate(splits)
+    ]
+    write_manifest(Manifest("balls", "nnunet", "CT", {"shell": 1, "core": 2}, "accepted", cases), root)
+    finetune(replace(tuning(root, tmp_path / "first", spec), steps=1))
+    parts = json.loads((tmp_path / "first" / "split.json").read_text())
+    assert parts == {"training": ["ball_0", "ball_1"], "validation": ["ball_2"]}
+    expected = " ".join(digit * 16 for digit in "012")
+    assert read_spec(tmp_path / "first" / SPEC).provenance["annotations"] == expected
+    # Who starts from these weights has learnt from the same annotations.
+    other = make_pairs(cases=3)
+    finetune(replace(tuning(other, tmp_path / "next", spec), steps=1, init=tmp_path / "first" / CHECKPOINT))
+    later = read_spec(tmp_path / "next" / SPEC).provenance
+    assert later["annotations"] == expected
+    assert later["held_out_cases"] == "1"
 
 
 def test_a_folder_whose_run_had_other_cases_is_refused_and_left_as_it_is(

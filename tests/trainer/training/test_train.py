@@ -37,8 +37,9 @@ from trainer.cli import app
 from trainer.data.spec_files import read_spec, read_spec_mapping
 from trainer.training.checkpoint import CHECKPOINT, SPEC
 from trainer.training.config import ComputePrecision, TrainConfig, TrainProgress
+from trainer.training.figure_names import figure_names
 from trainer.training.network import build_network
-from trainer.training.train import figure_names, train
+from trainer.training.train import train
 
 TEMPLATE = read_spec_mapping(Path(trainer.__file__).with_name("segmentation.yaml"))
 TEMPLATE["network"]["arguments"]["filters"] = [8, 8, 8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from sixpoint.model_spec import LICENCE_NOTE, ModelSpec, Task
@@ -12,6 +13,9 @@ from trainer.training.start.find import StartFile
 __all__ = ["combine_licences", "describe_origin"]
 
 _EARLIER = "earlier_datasets"
+_ANNOTATIONS = "annotations"
+_DIGEST_LENGTH = 16
+"""Hexadecimal digits of each annotation's SHA-256 in a spec: enough to find it, and short for thousands."""
 _OF_ONE_RUN = {
     LICENCE_NOTE,
     "started_from",
@@ -29,7 +33,12 @@ _COMBINED = re.compile(r"weights: (?P<weights>.*); data: (?P<data>.*)")
 
 
 def describe_origin(
-    spec: ModelSpec, *, start: StartFile | None, dataset: Dataset | None, licence: str = ""
+    spec: ModelSpec,
+    *,
+    start: StartFile | None,
+    dataset: Dataset | None,
+    licence: str = "",
+    annotations: Collection[str] = (),
 ) -> dict[str, Any]:
     """Describe what a network is made of, in fields of its spec.
 
@@ -41,14 +50,19 @@ def describe_origin(
         start: Weights that it starts from; None: random ones.
         dataset: Labelled images that it learns from; None: synthetic scenes only. All their files are read.
         licence: Licence of the data as the user states it; empty: the one that the dataset names.
+        annotations: SHA-256 of the saved annotations that the dataset has, to train on and to choose the best by.
 
     Returns:
         Values for the fields ``licence`` and ``provenance``.
     """
     inherited = {name: value for name, value in spec.provenance.items() if name != _EARLIER}
     provenance = {
-        name: value for name, value in {**inherited, **_provenance_of(start)}.items() if name not in _OF_ONE_RUN
+        name: value for name, value in {**_provenance_of(start), **inherited}.items() if name not in _OF_ONE_RUN
     }
+    # Those of the start weights, too: a network has seen whatever they have seen.
+    seen = {*provenance.get(_ANNOTATIONS, "").split(), *(digest[:_DIGEST_LENGTH] for digest in annotations)}
+    if seen:
+        provenance[_ANNOTATIONS] = " ".join(sorted(seen))
     weights = data = None
     notes = []
     if start is not None:
