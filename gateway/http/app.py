@@ -40,6 +40,7 @@ _ANSWER_HEADERS = (
     "etag",
     "location",
     "retry-after",
+    "sixpoint-image",
     *(f"sixpoint-{name}" for name in ("box", "sha256", "voxel-count", "base-revision", "revision", "segment")),
     *(f"sixpoint-{name}" for name in ("step", "step-count", "model", "model-version")),
 )

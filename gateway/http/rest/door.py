@@ -28,6 +28,7 @@ from gateway.http.rest.problems import problem_response
 from gateway.http.rest.resources.annotations import LabelFiles, annotation_operations
 from gateway.http.rest.resources.caller import me_operation
 from gateway.http.rest.resources.datasets import dataset_operations
+from gateway.http.rest.resources.downloads import download_operation
 from gateway.http.rest.resources.images import Images
 from gateway.http.rest.resources.models import model_operations
 from gateway.http.rest.resources.segmentations import segmentation_operations
@@ -127,6 +128,7 @@ def make_operations(
         me_operation(short),
         *model_operations(ModelCalls(catalog), short),
         *Images(images=images, files=files, uploads=uploads, spool=spool).operations(short=short, upload=upload),
+        download_operation(images, upload),
         *session_operations(SessionCalls(sessions=sessions, catalog=catalog), replies, short),
         *segment_operations(AnnotationCalls(engine), replies, short),
         *dataset_operations(datasets, short),

@@ -22,6 +22,7 @@ __all__ = [
     "check_result_dtype",
     "check_result_suffix",
     "label_map_bytes",
+    "nifti_header",
     "nrrd_header",
     "write_label_map",
 ]
@@ -132,7 +133,7 @@ def write_label_map(
             _write(labels, file, b"", compress=file_format.compress)
         else:
             compress = file_format.suffix.endswith(".gz")
-            _write(labels, file, _nifti_header(geometry, labels.dtype), compress=compress)
+            _write(labels, file, nifti_header(geometry, labels.dtype), compress=compress)
 
 
 def _write(labels: Array, file: IO[bytes], header: bytes, *, compress: bool) -> None:
@@ -149,13 +150,18 @@ def _write(labels: Array, file: IO[bytes], header: bytes, *, compress: bool) -> 
         target.close()
 
 
-def _nifti_header(geometry: Geometry, dtype: np.dtype[np.generic]) -> bytes:
+def nifti_header(geometry: Geometry, dtype: np.dtype[np.generic]) -> bytes:
+    """Return the header of a NIfTI file, up to the voxels.
+
+    Raises:
+        FailedPrecondition: This gateway was installed without what writes it.
+    """
     try:
         # Imported late: few clients ask for NIfTI.
         from nibabel.nifti1 import Nifti1Header
     except ImportError:
         raise FailedPrecondition(
-            "this gateway was installed without nibabel, which writes NIfTI; ask for .nrrd (params.result_extension)"
+            "this gateway was installed without nibabel, which writes NIfTI; ask for .nrrd"
         ) from None
     affine = np.eye(4)
     affine[:3, :3] = np.array(geometry.direction).reshape(3, 3) * np.array(geometry.spacing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import zipfile
 from pathlib import Path
 
@@ -87,6 +88,35 @@ def test_voxels_that_are_not_those_announced_are_refused(api: Api) -> None:
     for content in (voxels[:-1], voxels + b"x"):
         problem = api.problem("PUT", path, status=400, content=content, headers=headers(image))
         assert problem["reason"] == "INVALID_UPLOAD"
+
+
+@pytest.mark.parametrize("form", ["raw", "nii.gz", "nii", "nrrd"])
+@pytest.mark.parametrize("kind", ["i1", "u2", "i2", "f4"])
+def test_images_are_downloaded(api: Api, tmp_path: Path, form: str, kind: str) -> None:
+    values = np.random.default_rng(9).integers(0, 100, (70, 90, 110)).astype(kind)
+    image = Volume(values, Geometry((110, 90, 70), spacing=(0.5, 0.75, 2.5), origin=(0.5, -3, 7)))
+    path = f"/images/{image.digest}"
+    made = api.request("PUT", path, content=image.array.tobytes(), headers=headers(image))
+    assert made.status_code == 201
+    answer = api.get(f"{path}/voxels?format={form}")
+    assert (answer.status_code, json.loads(answer.headers["sixpoint-image"])) == (200, made.json())
+    assert ("content-length" in answer.headers) == (form != "nii.gz")
+    if form == "raw":
+        assert answer.content == image.array.tobytes()
+        return
+    file = tmp_path / f"image.{form}"
+    file.write_bytes(answer.content)
+    back = Volume.read(file)
+    # All numbers of this geometry are exact in single precision.
+    assert (back.digest, back.array.dtype) == (image.digest, image.array.dtype)
+
+
+def test_what_cannot_be_downloaded_is_said(api: Api, image: Volume) -> None:
+    assert api.problem("GET", f"/images/{'0' * 64}/voxels", status=404)["reason"] == "IMAGE_NOT_FOUND"
+    for query in ("format=dcm", "frob=1", "format=raw&format=nii"):
+        assert api.problem("GET", f"/images/{image.digest}/voxels?{query}", status=400)["violations"]
+    json_only = {"accept": "application/json"}
+    assert api.problem("GET", f"/images/{image.digest}/voxels", status=406, headers=json_only)
 
 
 @pytest.mark.parametrize(
