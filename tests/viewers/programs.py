@@ -17,6 +17,7 @@ import pytest
 from tests.support.paths import ROOT
 
 __all__ = [
+    "DRIVERS",
     "fetch_client",
     "fetch_mitk",
     "fetch_napari",
@@ -24,12 +25,16 @@ __all__ = [
     "fetch_ohif_of_monai_label",
     "fetch_slicer",
     "fetch_slicer_module",
+    "fetch_slicer_nninteractive",
     "window_command",
     "with_viewers",
 ]
 
 with_viewers = pytest.mark.skipif(not os.environ.get("VIEWERS"), reason="it downloads real viewers: make viewers")
 """Mark of tests that nobody runs by the way: the downloads are large."""
+
+DRIVERS = Path(__file__).with_name("drivers")
+"""Folder of the programs that run in a viewer's own Python."""
 
 _FOLDER = ROOT / "out" / "viewers"
 _MONAI_LABEL = "monailabel==0.8.5"
@@ -38,10 +43,17 @@ _NAPARI = ("napari[pyqt6]==0.9.2", "napari-nninteractive==2.5.4")
 # Without them Qt's windows do not open: it says so, and names only one of them.
 _WINDOW_LIBRARIES = ("libxcb-cursor0", "libxcb-icccm4", "libxcb-keysyms1", "libegl1", "libgl1-mesa-dri", "xvfb")
 _OHIF = "@ohif/app@3.13.2"
-_SLICER = ("slicer-core==5.13.31053.0", "requests", "SimpleITK", "pydicom")
-# The module of 3D Slicer is not on PyPI; this is the archive of the release of the client above.
+_SLICER = (
+    "slicer-core==5.13.31053.0",
+    "requests",
+    "SimpleITK",
+    "pydicom",
+    "nninteractive-client==2.6.0",
+    "scikit-image",
+)
+# The modules of 3D Slicer are not on PyPI; the first is the archive of the release of the client above.
 _MODULE_URL = "https://github.com/Project-MONAI/MONAILabel/archive/refs/tags/0.8.5.zip"
-_MODULE = "plugins/slicer/MONAILabel/"
+_NNINTERACTIVE_URL = "https://github.com/coendevente/SlicerNNInteractive/archive/refs/tags/v1.0.0.zip"
 
 
 def fetch_client() -> Path:
@@ -139,22 +151,32 @@ def _makes_environment(program: str | Path, folder: Path) -> bool:
 
 def fetch_slicer_module() -> Path:
     """Folder of 3D Slicer's module MONAILabel: that of the variable SLICER_MODULE, or from its repository."""
-    if given := os.environ.get("SLICER_MODULE"):
+    return _fetch_module("SLICER_MODULE", "slicer-module", _MODULE_URL, "plugins/slicer/MONAILabel/")
+
+
+def fetch_slicer_nninteractive() -> Path:
+    """Folder of 3D Slicer's module nnInteractive: that of SLICER_NNINTERACTIVE, or from its repository."""
+    inner = "slicer_plugin/SlicerNNInteractive/"
+    return _fetch_module("SLICER_NNINTERACTIVE", "slicer-nninteractive", _NNINTERACTIVE_URL, inner)
+
+
+def _fetch_module(variable: str, name: str, url: str, inner: str) -> Path:
+    if given := os.environ.get(variable):
         return Path(given)
-    folder = _FOLDER / "slicer-module"
+    folder = _FOLDER / name
     if not folder.is_dir():
         try:
-            with urllib.request.urlopen(_MODULE_URL, timeout=60) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 content = answer.read()
         except OSError:
-            pytest.skip("GitHub cannot be reached; name the folder of 3D Slicer's module MONAILabel in SLICER_MODULE")
+            pytest.skip(f"GitHub cannot be reached; name the folder {inner} of {url} in {variable}")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for name in archive.namelist():
-                inner = name.partition("/")[2]
-                if inner.startswith(_MODULE) and not name.endswith("/"):
-                    target = folder / inner.removeprefix(_MODULE)
+            for member in archive.namelist():
+                path = member.partition("/")[2]
+                if path.startswith(inner) and not member.endswith("/"):
+                    target = folder / path.removeprefix(inner)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(archive.read(name))
+                    target.write_bytes(archive.read(member))
     return folder
 
 

@@ -16,7 +16,7 @@ from sixpoint.masks.regridding import map_grid
 from sixpoint.volume import Volume
 from tests.sixpoint.io.dicom.dicom_files import write_enhanced, write_series
 from tests.sixpoint.io.dicom.output.saving import KIDNEY, LIVER, OVERLAPPING, save
-from tests.viewers.programs import fetch_mitk, with_viewers
+from tests.viewers.programs import DRIVERS, fetch_mitk, with_viewers
 
 pytestmark = with_viewers
 
@@ -32,7 +32,7 @@ def test_segmentations_are_read_to_the_voxel(tmp_path: Path, kind: str, enhanced
     expected = {"Liver": LIVER, "Left kidney": second}
     objects = [LabelledObject(number, name, voxels) for number, (name, voxels) in enumerate(expected.items(), 1)]
     save(tmp_path / "mask.dcm", image, objects, kind=kind)
-    driver, environment = Path(__file__).with_name("drive_mitk.py"), os.environ | {"QT_QPA_PLATFORM": "offscreen"}
+    driver, environment = DRIVERS / "mitk_reader.py", os.environ | {"QT_QPA_PLATFORM": "offscreen"}
     command: list[str | Path] = [fetch_mitk(), driver, tmp_path / "mask.dcm", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,7 @@ from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
 from sixpoint.prompts import Box, Click, Prompt, Scribble
 from sixpoint.volume import Volume
-from tests.viewers.programs import fetch_napari, window_command, with_viewers
+from tests.viewers.programs import DRIVERS, fetch_napari, window_command, with_viewers
 
 pytestmark = with_viewers
 
@@ -61,7 +61,7 @@ def test_a_person_outlines_an_organ(http_gateway: Gateway, tmp_path: Path) -> No
     np.save(tmp_path / "image.npy", IMAGE.array)
     (tmp_path / "steps.json").write_text(json.dumps({"spacing": IMAGE.geometry.spacing[::-1], "steps": steps}))
     picture = tmp_path / "napari.png"
-    command: list[str | Path] = [*window_command(), python, Path(__file__).with_name("drive_napari.py")]
+    command: list[str | Path] = [*window_command(), python, DRIVERS / "napari_window.py"]
     command += [f"http://127.0.0.1:{http_gateway.http_ports['http']}/nninteractive/annotation"]
     command += [tmp_path / name for name in ("image.npy", "steps.json", "masks.npz")]
     done = subprocess.run([*command, picture], capture_output=True, text=True, check=False, timeout=280)

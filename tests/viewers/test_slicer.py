@@ -15,7 +15,7 @@ from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume
 from tests.gateway.http.monai_label.test_masks import ADDED, OBLIQUE, SIX
 from tests.support.images import noisy_volume
-from tests.viewers.programs import fetch_slicer, fetch_slicer_module, with_viewers
+from tests.viewers.programs import DRIVERS, fetch_slicer, fetch_slicer_module, with_viewers
 
 pytestmark = with_viewers
 
@@ -28,7 +28,7 @@ def test_points_become_segments(http_gateway: Gateway, tmp_path: Path, image: Vo
     points = [*SIX, ADDED]
     ras = image.geometry.index_to_point(points) * [-1, -1, 1]
     (tmp_path / "points.json").write_text(json.dumps(ras.tolist()))
-    driver = Path(__file__).with_name("drive_slicer.py")
+    driver = DRIVERS / "slicer_monai_label.py"
     url = f"http://127.0.0.1:{http_gateway.http_ports['http']}{path}"
     command: list[str | Path] = [python, driver, module, url, tmp_path / "image.nrrd", tmp_path / "points.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""3D Slicer's module MONAILabel on the scene of slicer-core, without windows: ``drive_slicer MODULE URL IMAGE POINTS``.
+"""3D Slicer's module MONAILabel on slicer-core, without windows: ``slicer_monai_label MODULE URL IMAGE POINTS``.
 
 Runs in 3D Slicer's Python. Sets the points (RAS) as markups, lets the module turn them into voxel indices and ask the
 server after each point from the sixth on, imports each answer into a segmentation node, and prints what is in it.

@@ -1,4 +1,4 @@
-"""MITK's reader of DICOM SEG, in MITK's Python: ``drive_mitk FILE FOLDER`` writes each label's voxels and grid."""
+"""MITK's reader of DICOM SEG, in MITK's Python: ``mitk_reader FILE FOLDER`` writes each label's voxels and grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""napari with its plug-in for nnInteractive, in a window of its own: ``drive_napari URL IMAGE STEPS MASKS PICTURE``.
+"""napari with its plug-in for nnInteractive, in a window of its own: ``napari_window URL IMAGE STEPS MASKS PICTURE``.
 
 Runs in napari's Python. Connects, sends the image, and carries out the steps as a person would on the layers of the
 plug-in; saves the mask after each step, and a picture of the window.

@@ -1,0 +1,1 @@
+"""Programs that run in a viewer's own Python, not in ours."""
