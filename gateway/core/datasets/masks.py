@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
-import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +14,7 @@ from sixpoint.errors import DatasetError, InternalError, Violation
 from sixpoint.errors.shortening import quoted
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, check_box, pack, voxels_of
+from sixpoint.masks.digest import NumberedBox, masks_digest
 
 __all__ = ["digest_of", "empty_mask", "label_names", "label_numbers", "repack"]
 
@@ -52,10 +51,7 @@ async def repack(mask: PackedMask, geometry: Geometry, name: str, *, admission: 
 
 def digest_of(masks: Sequence[LabelMask]) -> str:
     """SHA-256 over number, box and bits of each mask; boxes are the smallest, so equal masks have equal ones."""
-    whole = hashlib.sha256()
-    for each in masks:
-        whole.update(struct.pack("<B6q", each.number, *each.mask.lower, *each.mask.upper) + each.mask.sha256)
-    return whole.hexdigest()
+    return masks_digest(NumberedBox(each.number, each.mask.lower, each.mask.upper, each.mask.sha256) for each in masks)
 
 
 def label_numbers(dataset: DatasetRow, names: Sequence[str]) -> dict[str, int]:

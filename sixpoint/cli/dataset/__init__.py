@@ -1,6 +1,6 @@
-"""``sixpoint dataset``: make datasets, save sessions in them, review, and export."""
+"""``sixpoint dataset``: make datasets, save sessions in them, review, import and export."""
 
-from sixpoint.cli.dataset import commands, export, review
+from sixpoint.cli.dataset import commands, export, importing, review
 from sixpoint.cli.dataset.group import dataset
 
-__all__ = ["commands", "dataset", "export", "review"]
+__all__ = ["commands", "dataset", "export", "importing", "review"]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as ProgressBar
 
 from sixpoint.cli.common import CLI_RETRY, JsonOption, ServerOption, print_json
-from sixpoint.cli.dataset.group import NameArgument, dataset
+from sixpoint.cli.dataset.group import NameArgument, case_bar, dataset
 from sixpoint.client import Client
 from sixpoint.datasets import Layout, export_dataset, verify_manifest
 from sixpoint.errors import DatasetError
@@ -48,7 +44,7 @@ def export(
     """
     if not modality:
         raise typer.BadParameter("--modality is needed, such as CT or MRI: trainers normalise by it")
-    with Client(server, retry=CLI_RETRY) as client, _case_bar("exporting", quiet=as_json) as progress:
+    with Client(server, retry=CLI_RETRY) as client, case_bar("exporting", quiet=as_json) as progress:
         result = export_dataset(
             client, name, folder, modality=modality, layout=layout, labels=label or (), state=state, progress=progress
         )
@@ -66,7 +62,7 @@ def export(
 @dataset.command(epilog="Example: sixpoint dataset verify Dataset012_Abdomen")
 def verify(folder: FolderArgument, as_json: JsonOption = False) -> None:
     """Check that the files of an export are as they were written."""
-    with _case_bar("checking", quiet=as_json) as progress:
+    with case_bar("checking", quiet=as_json) as progress:
         differences = verify_manifest(folder, progress=progress)
     if as_json:
         print_json({"folder": str(folder), "differences": differences})
@@ -74,12 +70,3 @@ def verify(folder: FolderArgument, as_json: JsonOption = False) -> None:
         raise DatasetError(f"{folder} differs from its manifest: {'; '.join(differences)}")
     if not as_json:
         Console(highlight=False).print("all files are as they were exported")
-
-
-@contextmanager
-def _case_bar(text: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    console = Console(stderr=True)
-    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn())
-    with ProgressBar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as ProgressBar
 
 from sixpoint.cli.common import app
 from sixpoint.client import AnnotationInfo, DatasetImage, DatasetInfo
 
-__all__ = ["NameArgument", "annotation_facts", "dataset", "dataset_facts", "image_facts"]
+__all__ = ["NameArgument", "annotation_facts", "case_bar", "dataset", "dataset_facts", "image_facts"]
 
 dataset = typer.Typer(
     help="Keep what people annotate: images with labels, saved annotations, reviews, exports.",
@@ -67,3 +71,21 @@ def annotation_facts(info: AnnotationInfo) -> Mapping[str, Any]:
         "reason": info.reason,
         "digest": info.digest,
     }
+
+
+@contextmanager
+def case_bar(text: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on a terminal.
+
+    Args:
+        text: What is being done.
+        quiet: Whether to show nothing.
+
+    Yields:
+        A function to call with the number of steps so far and in all.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn())
+    with ProgressBar(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

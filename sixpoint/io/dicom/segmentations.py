@@ -14,7 +14,7 @@ from sixpoint.io.dicom.guard import reading
 from sixpoint.io.dicom.headers import find_series
 from sixpoint.masks.labels import object_of
 
-__all__ = ["find_segmentation", "read_segment"]
+__all__ = ["find_segmentation", "list_segments", "read_segment"]
 
 # Of a FRACTIONAL segment of the type OCCUPANCY: a voxel that is filled by half or more is the object, as it would be in
 # a BINARY one. The probability from which a voxel is the object is not in the file.
@@ -36,6 +36,20 @@ def find_segmentation(source: Path) -> Path | None:
     if len(files) > 1:
         raise VolumeError(f"{source} holds {len(files)} DICOM segmentations; give one file")
     return files[0] if files else None
+
+
+def list_segments(path: Path, source: Path) -> dict[int, str]:
+    """The labels of the segments of a DICOM SEG by their numbers.
+
+    Args:
+        path: File that :func:`find_segmentation` gives.
+        source: Path that the user typed, for error messages.
+
+    Raises:
+        VolumeError: When the file is damaged.
+    """
+    with reading(f"{source} cannot be read as a DICOM segmentation: its header is damaged"):
+        return _segment_labels(highdicom.seg.segread(path))
 
 
 def read_segment(
@@ -85,12 +99,7 @@ def _choose(segmentation: highdicom.seg.Segmentation, source: Path, segment: int
         raise VolumeError(
             f"{source} is asked for segment {segment}, which is the background; expected a segment from 1 on"
         )
-    labels = {
-        number: str(segmentation.get_segment_description(number).segment_label)
-        for number in segmentation.segment_numbers
-        # Number 0 of a LABELMAP is the background.
-        if number
-    }
+    labels = _segment_labels(segmentation)
     if isinstance(segment, str):
         chosen = [number for number, label in labels.items() if segment.casefold() == label.casefold()]
     else:
@@ -101,6 +110,15 @@ def _choose(segmentation: highdicom.seg.Segmentation, source: Path, segment: int
     if chosen:
         raise VolumeError(f"{source} has {len(labels)} segments: {listed}; choose one by number: FILE:NUMBER")
     raise VolumeError(f"{source} has no segment {segment!r}; it has {listed}")
+
+
+def _segment_labels(segmentation: highdicom.seg.Segmentation) -> dict[int, str]:
+    return {
+        number: str(segmentation.get_segment_description(number).segment_label)
+        for number in segmentation.segment_numbers
+        # Number 0 of a LABELMAP is the background.
+        if number
+    }
 
 
 def _geometry(volume: highdicom.Volume) -> Geometry:
