@@ -5,7 +5,10 @@ from __future__ import annotations
 from gateway.core.runtime.fairness import Places, Turns
 from gateway.edges.services import Services
 from gateway.from_settings import call_deadlines
+from gateway.grpc.interceptors import is_short
+from gateway.grpc.permissions import ROLES
 from gateway.http.aiaa import aiaa_door
+from gateway.http.connect import connect_door
 from gateway.http.dicomweb import DicomwebProxy, Pacs, SeriesImages
 from gateway.http.door import Door
 from gateway.http.image_files import ImageFiles
@@ -114,6 +117,7 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
             memory=services.prompts,
             deadlines=call_limits,
         ),
+        connect_door(services.unary_calls(), roles=ROLES, is_short=is_short, deadlines=deadlines.call),
         ohif_door(settings.ohif_folder, deadlines=deadlines.call),
         itksnap_door(
             images=services.images,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from gateway.contract import DatasetCalls
+from google.protobuf.descriptor import ServiceDescriptor
+
+from gateway.contract import AnnotationCalls, DatasetCalls, ImageCalls, ModelCalls, SessionCalls
 from gateway.core.access import Auditor, CallLimits
 from gateway.core.annotation.annotator import Annotator
 from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets
@@ -17,6 +19,13 @@ from gateway.core.sessions import Engine, Sessions
 from gateway.from_settings import principal_limits, short_calls
 from gateway.settings import Settings
 from gateway.stores import Stores
+from sixpoint.v1 import (
+    annotation_service_pb2,
+    dataset_service_pb2,
+    image_service_pb2,
+    model_service_pb2,
+    session_service_pb2,
+)
 
 __all__ = ["Services", "Workers", "make_services"]
 
@@ -62,6 +71,17 @@ class Services:
         return DatasetCalls(
             datasets=self.datasets, annotations=self.annotations, saver=self.saver, assignments=self.assignments
         )
+
+    def unary_calls(self) -> list[tuple[ServiceDescriptor, object]]:
+        """Each service of the contract, with what carries out its unary calls."""
+        by_file = (
+            (model_service_pb2, ModelCalls(self.catalog)),
+            (image_service_pb2, ImageCalls(self.images)),
+            (session_service_pb2, SessionCalls(sessions=self.sessions, catalog=self.catalog)),
+            (annotation_service_pb2, AnnotationCalls(self.engine)),
+            (dataset_service_pb2, self.dataset_calls()),
+        )
+        return [(service, calls) for file, calls in by_file for service in file.DESCRIPTOR.services_by_name.values()]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from gateway.grpc.upload_messages import upload_decoder
 from gateway.observability.pseudonyms import pseudonym
 from sixpoint.errors import ResourceExhausted, Unauthenticated
 
-__all__ = ["CallDeadlines", "CallInterceptor"]
+__all__ = ["CallDeadlines", "CallInterceptor", "is_short"]
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +61,15 @@ _WAITING = frozenset(
     }
 )
 _UNIDENTIFIED = (Unauthenticated, ResourceExhausted)
+
+
+def is_short(method: str) -> bool:
+    """Whether a unary call takes its turn among the short ones.
+
+    Args:
+        method: Full name of the call.
+    """
+    return not method.startswith(_ADMITTED) and method not in _WAITING
 
 
 @dataclass(frozen=True)
@@ -152,8 +161,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             handle = _metadata_first(_while_identified(handler.stream_stream))
             wrapped = self._wrap(handle, method, self._deadlines.stream, with_size(decode), streams=True)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
-        short = not method.startswith(_ADMITTED) and method not in _WAITING
-        handle = self._in_turn(handler.unary_unary) if short else handler.unary_unary
+        handle = self._in_turn(handler.unary_unary) if is_short(method) else handler.unary_unary
         wrapped = self._wrap(handle, method, self._deadlines.call, decode)
         return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
 

@@ -28,6 +28,8 @@ _REQUEST_HEADERS = (
     "authorization",
     "content-range",
     "content-type",
+    "connect-protocol-version",
+    "connect-timeout-ms",
     "idempotency-key",
     "if-match",
     "if-none-match",

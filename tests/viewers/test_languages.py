@@ -81,6 +81,23 @@ def test_javascript(http_gateway: Gateway, case: _Case, tmp_path: Path) -> None:
     _check(["node", _EXAMPLES / "js" / "annotate.mjs"], http_gateway, case, tmp_path)
 
 
+def test_connect_web(http_gateway: Gateway, case: _Case, tmp_path: Path) -> None:
+    """connect-web of npm, as web pages use it: Connect, without a proxy."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("it needs node and npm")
+    folder, mask = _EXAMPLES / "connect", tmp_path / "mask.raw"
+    _run("npm", "--prefix", folder, "install", "--no-package-lock", "--no-audit", "--no-fund")
+    _run("npm", "--prefix", folder, "run", "generate")
+    url = f"http://127.0.0.1:{http_gateway.http_ports['http']}"
+    command: list[str | Path] = ["node", folder / "annotate.mjs", url, case.digest, *case.numbers[:3], mask]
+    out = _run(*command, *case.points)
+    assert out == f"{case.mask.array.sum()} voxels by {case.mask.model} {case.mask.model_version}\n"
+    assert mask.read_bytes() == case.mask.array.astype(np.uint8).tobytes()
+    refused = _run(*command, "9999,1,1", *case.points[1:], code=1)
+    assert refused.startswith("InvalidArgument: ")
+    assert "9999" in refused
+
+
 def test_grpcurl(http_gateway: Gateway, case: _Case) -> None:
     if not (shutil.which("grpcurl") and shutil.which("jq")):
         pytest.skip("it needs grpcurl and jq")

@@ -16,6 +16,7 @@ from gateway.authentication.token_editing import NewEntry, add_entry, new_token,
 from gateway.authentication.token_file import EntryKind
 from gateway.core.access import Role
 from gateway.edges.doors import make_doors
+from gateway.grpc.permissions import ROLES
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
@@ -142,6 +143,20 @@ def test_callers_of_aiaa_prove_it_in_the_address(guarded: Gateway, tokens: dict[
     for path in ("/v1/models", "/v1/v1/models/", "/session/x"):
         answer = HttpSite.of(guarded, f"/t/{tokens['path']}/aiaa").get(path)
         assert answer.status_code == (404 if "session" in path else 200)
+
+
+def test_calls_over_connect_need_the_roles_of_grpc(guarded: Gateway, tokens: dict[str, str]) -> None:
+    site, unary = HttpSite.of(guarded, ""), 0
+    for path, role in ROLES.items():
+        for name, granted in (("viewer", Role.VIEWER), ("annotator", Role.ANNOTATOR)):
+            headers = {"authorization": f"Bearer {tokens[name]}"}
+            answer = site.request("POST", path, json={"frob": 1}, headers=headers)
+            if answer.status_code != 404:
+                unary += 1
+                assert answer.status_code == (400 if granted >= role else 403), (path, name)
+    assert unary > 40
+    unknown = site.request("POST", "/sixpoint.v1.ModelService/ListModels", json={})
+    assert (unknown.status_code, unknown.json()["code"]) == (401, "unauthenticated")
 
 
 def test_listed_pages_may_call(guarded: Gateway, tokens: dict[str, str]) -> None:
