@@ -30,6 +30,7 @@ from gateway.core.access import (
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for
 from gateway.grpc.decoding import decode_request, decode_stream, decoder, with_size
+from gateway.grpc.handler_cache import HandlerCache
 from gateway.grpc.identity import CallContext, caller_of, credentials_of, peer_of, while_identified
 from gateway.grpc.message_turns import MessageTurns
 from gateway.grpc.other_services import read_in_turn
@@ -127,6 +128,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._turns = turns
         self._on_end = on_end
         self._messages = MessageTurns()
+        self._handlers = HandlerCache(self._wrap_handler)
         self._pausing = 0
 
     async def intercept_service(
@@ -136,9 +138,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:
         """Wrap the handler of a call."""
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not method.startswith("/sixpoint."):
-            return handler and read_in_turn(handler, self._messages)
+        return handler and self._handlers.get(handler_call_details.method, handler)
+
+    def _wrap_handler(self, method: str, handler: Any) -> Any:
+        if not method.startswith("/sixpoint."):
+            return read_in_turn(handler, self._messages)
         # Requests are read inside the wrapped call: an error of gRPC's own reader would be INTERNAL. That of a single
         # request, too, since gRPC would take it over at any time, and before it is known who calls.
         codecs = {"request_deserializer": None, "response_serializer": handler.response_serializer}

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from gateway.grpc.handler_cache import HandlerCache
 from gateway.observability.tracing import TRACE_KEY, CallTracer
 
 __all__ = ["ObservationInterceptor"]
@@ -28,6 +29,7 @@ class ObservationInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, on_bytes: Callable[[str, int, int], None], *, tracer: CallTracer | None) -> None:
         self._on_bytes = on_bytes
         self._tracer = tracer
+        self._handlers = HandlerCache(self._wrap)
 
     async def intercept_service(
         self,
@@ -39,6 +41,9 @@ class ObservationInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith("/sixpoint."):
             return handler
+        return self._handlers.get(method, handler)
+
+    def _wrap(self, method: str, handler: Any) -> Any:
         kind = next(kind for kind in _KINDS if getattr(handler, kind))
         handle, on_bytes = getattr(handler, kind), self._on_bytes
         read, write = handler.request_deserializer, handler.response_serializer
