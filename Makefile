@@ -24,13 +24,16 @@ SERVER_STAMP := $(VENV)/.sixpoint-server
 DEV_STAMP := $(VENV)/.sixpoint-dev
 TRITON := $(or $(SIXPOINT_TRITON_ENVIRONMENT),.triton)
 
-.PHONY: help demo serve test lint docs protos chart chart-package chart-scan rehearsal wheels containers sbom audit setup setup-dev triton python clean
+.PHONY: help demo circle serve test lint docs protos chart chart-package chart-scan rehearsal wheels containers sbom audit setup setup-dev triton python clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
 
 demo: setup ## Outline one organ from six points, end to end: IMAGE=file POINTS="x,y,z ..." (default: a phantom CT)
 	@$(BIN)/gateway demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(POINTS),--points "$(POINTS)")
+
+circle: setup-dev ## Go round the whole circle on phantoms: annotate, save, train, publish, annotate with fewer clicks
+	@$(BIN)/python -m benchmarks.circle
 
 serve: setup ## Run Triton and the gateway until Ctrl-C; viewers connect to http://127.0.0.1:8000
 	@$(HTTP) exec $(BIN)/gateway serve --local-triton

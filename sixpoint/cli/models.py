@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,8 @@ from rich.table import Table
 from sixpoint.cli.common import CLI_RETRY, JsonOption, ServerOption, WideOption, app, print_json
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client
-from sixpoint.phantom import ORGANS, make_phantom
+from sixpoint.coil_phantom import COIL, make_coil
+from sixpoint.phantom import ORGANS, Phantom, make_phantom
 from sixpoint.prompts import ExtremePoints
 from sixpoint.protocol import DEFAULT_SERVER
 
@@ -51,15 +53,27 @@ def models(
 def phantom(
     folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
     seed: Annotated[int, typer.Option(help="Seed of the phantom; each seed gives another one.")] = 6,
+    coils: Annotated[
+        int,
+        typer.Option(min=0, help="Write so many scans of a hollow organ instead, at which the shipped model is bad."),
+    ] = 0,
 ) -> None:
     """Write a synthetic abdominal CT, its labels, and the extreme points of its organs, to try sixpoint on."""
-    made = make_phantom(seed=seed)
+    console = Console(soft_wrap=True, highlight=False)
+    for number in range(seed, seed + coils):
+        made = make_coil(seed=number)
+        _write_phantom(folder / f"{COIL}-{number:03d}", made, {COIL: 1})
+    if coils:
+        console.print(f"wrote {coils} scans with labels and the points of {COIL} to {escape(str(folder))}")
+        return
+    _write_phantom(folder, make_phantom(seed=seed), ORGANS)
+    console.print(f"wrote image.nii.gz, labels.nii.gz and the points of {', '.join(ORGANS)} to {escape(str(folder))}")
+
+
+def _write_phantom(folder: Path, made: Phantom, organs: Mapping[str, int]) -> None:
     made.image.write(folder / "image.nii.gz")
     made.labels.write(folder / "labels.nii.gz")
-    for organ in ORGANS:
-        prompt = ExtremePoints.of_mask(made.mask(organ))
+    for organ, number in organs.items():
+        prompt = ExtremePoints.of_mask(made.labels.array == number)
         data = {"frame": "voxel", "points": prompt.points}
         (folder / f"{organ}.json").write_text(json.dumps(data) + "\n")
-    Console(soft_wrap=True).print(
-        f"wrote image.nii.gz, labels.nii.gz and the points of {', '.join(ORGANS)} to {escape(str(folder))}"
-    )

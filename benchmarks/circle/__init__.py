@@ -1,0 +1,1 @@
+"""The whole circle, with a simulated annotator: annotate, save, accept, train, publish, annotate with fewer clicks."""

@@ -1,0 +1,112 @@
+"""Line charts as SVG, which HTML holds as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+__all__ = ["Marker", "Series", "line_chart"]
+
+_WIDTH, _HEIGHT = 720, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 34, 46
+_COLOURS = ("#2a6fb0", "#d1662a", "#3a8f4d", "#8b4fa8", "#b03a54", "#6b6b6b")
+_TICKS = 5
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values of one name.
+
+    Attributes:
+        name: Name in the legend.
+        points: Pairs (x, y).
+        joined: Whether a line joins them; else they are dots.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    joined: bool = True
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A vertical line with a text.
+
+    Attributes:
+        x: Where it is.
+        text: What happened there.
+    """
+
+    x: float
+    text: str
+
+
+def line_chart(
+    series: Sequence[Series], *, title: str, x_label: str, y_label: str, markers: Sequence[Marker] = ()
+) -> str:
+    """Draw series over one axis; an empty text if there is no value."""
+    values = [point for each in series for point in each.points if all(map(math.isfinite, point))]
+    if not values:
+        return ""
+    low_x, high_x = _range([x for x, _ in values] + [marker.x for marker in markers])
+    low_y, high_y = _range([y for _, y in values])
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = _LEFT + (x - low_x) / (high_x - low_x) * (_WIDTH - _LEFT - _RIGHT)
+        return round(across, 1), round(_HEIGHT - _BOTTOM - (y - low_y) / (high_y - low_y) * _inner_height(), 1)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(title)}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
+        f'<text x="{_LEFT}" y="18" font-size="14" font-weight="bold">{escape(title)}</text>',
+    ]
+    for tick in range(_TICKS + 1):
+        y = low_y + (high_y - low_y) * tick / _TICKS
+        height = place(low_x, y)[1]
+        parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{height}" y2="{height}" stroke="#dddddd"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{height + 4}" text-anchor="end">{y:.3g}</text>')
+        x = low_x + (high_x - low_x) * tick / _TICKS
+        across = place(x, low_y)[0]
+        parts.append(f'<text x="{across}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{x:.3g}</text>')
+    for marker in markers:
+        across = place(marker.x, low_y)[0]
+        parts.append(
+            f'<line x1="{across}" x2="{across}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="#888888" '
+            f'stroke-dasharray="4 3"/><text x="{across + 3}" y="{_TOP + 10}" fill="#555555">'
+            f"{escape(marker.text)}</text>"
+        )
+    for number, each in enumerate(series):
+        parts += _draw(each, [place(x, y) for x, y in each.points], number)
+    parts.append(f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
+    middle = _HEIGHT / 2
+    parts.append(
+        f'<text x="14" y="{middle}" text-anchor="middle" transform="rotate(-90 14 {middle})">{escape(y_label)}</text>'
+    )
+    return "".join([*parts, "</svg>"])
+
+
+def _draw(series: Series, places: Sequence[tuple[float, float]], number: int) -> list[str]:
+    colour = _COLOURS[number % len(_COLOURS)]
+    parts = []
+    if series.joined and len(places) > 1:
+        path = " ".join(f"{x},{y}" for x, y in places)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+    parts += [f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>' for x, y in places]
+    row = _WIDTH - _RIGHT - 190, _TOP - 12 + 15 * number
+    parts.append(f'<rect x="{row[0]}" y="{row[1] - 9}" width="10" height="10" fill="{colour}"/>')
+    parts.append(f'<text x="{row[0] + 15}" y="{row[1]}">{escape(series.name)}</text>')
+    return parts
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    if low == high:
+        return low - 0.5, high + 0.5
+    return low, high + 0.05 * (high - low)
+
+
+def _inner_height() -> float:
+    return _HEIGHT - _TOP - _BOTTOM

@@ -1,0 +1,86 @@
+"""Trainer and exporter as processes: this package imports neither, since the library needs no PyTorch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sixpoint.errors import FailedPrecondition
+
+__all__ = ["ProgramFailed", "run_json", "run_logged"]
+
+_STOP_SECONDS = 30.0
+
+
+class ProgramFailed(FailedPrecondition):
+    """A program ended with an error; the message is its own.
+
+    Attributes:
+        killed: Whether a signal ended it.
+    """
+
+    killed = False
+
+
+def run_logged(program: str, arguments: Sequence[str], *, log: Path) -> None:
+    """Run a program of sixpoint to its end, its output in a file.
+
+    Args:
+        program: "trainer" or "exporter".
+        arguments: Its arguments.
+        log: File that its output is appended to.
+
+    Raises:
+        ProgramFailed: It failed.
+    """
+    with log.open("ab") as file, _started(program, arguments, stdout=file, stderr=file) as process:
+        process.wait()
+    if process.returncode:
+        raise _failure(program, process.returncode, log.read_text(errors="replace"))
+
+
+def run_json(program: str, arguments: Sequence[str]) -> Any:
+    """Run a program of sixpoint that prints JSON, and return what it printed.
+
+    Raises:
+        ProgramFailed: It failed.
+    """
+    with _started(program, arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        printed, said = process.communicate()
+    if process.returncode:
+        raise _failure(program, process.returncode, said.decode(errors="replace"))
+    return json.loads(printed)
+
+
+@contextlib.contextmanager
+def _started(program: str, arguments: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program in a process group of its own, which ends with the block."""
+    process = subprocess.Popen([sys.executable, "-m", program, *arguments], start_new_session=True, **streams)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _failure(program: str, code: int, output: str) -> ProgramFailed:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    sentence = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
+    if code < 0:
+        failed = ProgramFailed(f"{program} was ended by signal {-code}: run the loop again, and it goes on")
+    else:
+        failed = ProgramFailed(f"{program}: {sentence.removeprefix('error: ')}")
+    failed.killed = code < 0
+    return failed

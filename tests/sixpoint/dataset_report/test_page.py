@@ -1,0 +1,94 @@
+"""The page of a report: it is whole by itself, and whatever names it gets are text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+
+from sixpoint.client import AnnotationInfo, DatasetInfo, DatasetLabel
+from sixpoint.dataset_report import DatasetFigures, Series, line_chart, render_page
+from sixpoint.dataset_report.figures import AnnotatorFigures, CaseFigures, LabelFigures
+from sixpoint.loop import Choice, Decision, Rules, Verdict
+from sixpoint.loop.decisions import PublishFacts
+
+HOSTILE = '<script>alert("x")</script>'
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page, and what it would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.loaded += [value or "" for name, value in attrs if name in {"src", "href"}]
+
+
+def figures(*, cases: int) -> DatasetFigures:
+    def case(number: int) -> CaseFigures:
+        annotation = AnnotationInfo(
+            id=f"id{number}",
+            dataset="set",
+            image_digest=f"{number:064d}",
+            version=1,
+            annotator=HOSTILE,
+            created=BEGAN + timedelta(hours=number),
+            labels={HOSTILE: 1},
+            voxel_counts={HOSTILE: 10},
+            session_id="session",
+            model="annotation",
+            model_version="5",
+            prompt_count=9,
+            active_seconds=60.0,
+            state="accepted",
+            reviewer="",
+            reason="",
+            digest="0" * 64,
+        )
+        return CaseFigures(HOSTILE, annotation, 8.0 - number, 60.0)
+
+    published = Decision(
+        time=BEGAN + timedelta(hours=2, minutes=30),
+        round=1,
+        rules=Rules(modality="CT"),
+        facts=PublishFacts(start={"dice": 0.5, "dice_liver": 0.4}, trained={"dice": 0.8, "dice_liver": 0.7}),
+        verdict=Verdict(choice=Choice.PUBLISH, reasons=("dice 0.5 -> 0.8",)),
+        version="6",
+        started_from="5",
+    )
+    return DatasetFigures(
+        dataset=DatasetInfo(HOSTILE, "owner", BEGAN, (DatasetLabel(HOSTILE, 1),), 0.2, 0.0, cases, cases),
+        images={"training": cases, "validation": 0, "test": 0},
+        cases=tuple(case(number) for number in range(cases)),
+        annotators=(AnnotatorFigures(HOSTILE, cases, 4.0, 60.0, cases, 0),) if cases else (),
+        labels=(LabelFigures(HOSTILE, cases, 0, None),),
+        decisions=(published,) if cases else (),
+    )
+
+
+def test_a_report_is_one_file_in_which_names_are_text() -> None:
+    page = render_page(figures(cases=5))
+    tags = Tags()
+    tags.feed(page)
+    assert "script" not in tags.names
+    assert tags.loaded == []
+    assert tags.names.count("svg") == 3
+    # Where the version came: after the third of five cases.
+    assert "version 6" in page
+    assert "dice 0.5 -&gt; 0.8" in page
+
+
+def test_a_report_of_nothing_says_so() -> None:
+    page = render_page(figures(cases=0))
+    assert "svg" not in page.partition("</style>")[2]
+    assert page.count("Nothing yet.") == 5
+
+
+def test_a_chart_of_one_value_and_of_none() -> None:
+    assert "<circle" in line_chart([Series("a", [(1, 2)])], title="t", x_label="x", y_label="y")
+    assert line_chart([Series("a", [])], title="t", x_label="x", y_label="y") == ""
+    assert line_chart([Series("a", [(1, float("nan"))])], title="t", x_label="x", y_label="y") == ""
