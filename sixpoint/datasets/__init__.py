@@ -1,5 +1,6 @@
-"""Datasets as folders on this machine: import into a gateway's dataset, export of one, and the check of an export."""
+"""A gateway's datasets and folders on this machine: import, export and its check, agreement of annotators."""
 
+from sixpoint.datasets.agreement import DatasetAgreement, LabelAgreement, PairAgreement, dataset_agreement
 from sixpoint.datasets.export import ExportedCase, ExportResult, export_dataset
 from sixpoint.datasets.importing import (
     ImportedCase,
@@ -14,16 +15,20 @@ from sixpoint.datasets.layouts import Layout
 from sixpoint.datasets.manifest import Manifest, ManifestCase, read_manifest, verify_manifest
 
 __all__ = [
+    "DatasetAgreement",
     "ExportResult",
     "ExportedCase",
     "ImportOptions",
     "ImportResult",
     "ImportedCase",
+    "LabelAgreement",
     "LabelNaming",
     "Layout",
     "Manifest",
     "ManifestCase",
+    "PairAgreement",
     "SourceLayout",
+    "dataset_agreement",
     "export_dataset",
     "import_dataset",
     "read_manifest",
