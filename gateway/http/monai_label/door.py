@@ -92,6 +92,7 @@ def monai_label_door(
         results=windows.results,
         names=names,
         spool=spool,
+        memory=memory,
         series=series,
     )
     routes = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 
@@ -9,21 +10,24 @@ from fastapi import Response
 
 from gateway.core.access import Activity
 from gateway.core.images import ImageStore
-from gateway.core.runtime import Catalog, Model
+from gateway.core.runtime import Admission, Catalog, Model
 from gateway.http.calls import Call
 from gateway.http.dicomweb import SeriesImages
 from gateway.http.forms import Form, parse_object, read_form
 from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label.info import model_type
-from gateway.http.monai_label.points import read_points
+from gateway.http.monai_label.label_info import read_label_names
+from gateway.http.monai_label.points import read_box, read_points
+from gateway.http.monai_label.scribbles import SCRIBBLES_SUFFIX, plan_scribbles, selected_label, takes_scribbles
 from gateway.http.requests.spool import Spool, SpoolFolder
 from gateway.http.windows.handles import ImageHandle
 from gateway.http.windows.label_files import SUFFIXES, FileFormat, check_result_suffix
+from gateway.http.windows.label_masks import masks_of_labels
 from gateway.http.windows.names import ImageNames
 from gateway.http.windows.points import EXTREME_COUNT, plan_prompts
 from gateway.http.windows.replies import check_output, result_reply
 from gateway.http.windows.results import Result, Results
-from sixpoint.errors import InvalidArgument, UploadError
+from sixpoint.errors import ModelNotFound, TaskNotSupported, UploadError
 from sixpoint.mask import Timings
 
 __all__ = ["Inference"]
@@ -39,6 +43,7 @@ class Inference:
         results: Asks models.
         names: Names that clients gave to images.
         spool: Files of running calls.
+        memory: Memory of label maps.
         series: Finds series of the DICOMweb server; None without one.
     """
 
@@ -51,6 +56,7 @@ class Inference:
         results: Results,
         names: ImageNames,
         spool: Spool,
+        memory: Admission,
         series: SeriesImages | None = None,
     ) -> None:
         self._catalog = catalog
@@ -60,10 +66,11 @@ class Inference:
         self._names = names
         self._series = series
         self._spool = spool
+        self._memory = memory
 
     async def infer(self, call: Call) -> Response:
         """Answer a call."""
-        model = self._catalog.get(call.request.path_params["model"], tenant=call.principal.tenant)
+        model = self._model(call)
         output = check_output(call.request.query_params.get("output", ""))
         folder = await call.stack.enter_async_context(self._spool.folder())
         return await self._infer(call, model, output, folder)
@@ -72,13 +79,14 @@ class Inference:
         started = time.perf_counter()
         form = await read_form(call, folder, max_bytes=self._files.max_body_bytes)
         params = parse_object(form.fields.get("params", ""), what="the field params")
-        if "label" in form.files:
-            raise InvalidArgument("scribbles and prior masks are not taken here yet; set points on the object")
         suffix = _suffix(params, form)
         async with call.while_connected():
             handle = await self._image(call, form, folder)
             record = await self._images.describe(handle.digest, principal=call.principal)
-            result = await self._run(call, model, handle, params)
+            if "label" in form.files:
+                result = await self._scribble(call, model, handle, form, params, folder)
+            else:
+                result = await self._run(call, model, handle, params)
             compress = params.get("result_compress", True) is not False
             path = await self._results.write(result, record.geometry, folder, FileFormat(suffix, compress))
         answer = {
@@ -106,6 +114,40 @@ class Inference:
             self._names.remember(call.principal, query["image"], digest)
             return ImageHandle(digest)
         return self._names.find(call.principal, query["image"])
+
+    def _model(self, call: Call) -> Model:
+        """The model that a call names: with the suffix for scribbles, unless a model itself is called that."""
+        name, tenant = call.request.path_params["model"], call.principal.tenant
+        try:
+            return self._catalog.get(name, tenant=tenant)
+        except ModelNotFound:
+            if not name.endswith(SCRIBBLES_SUFFIX):
+                raise
+            return self._catalog.get(name.removesuffix(SCRIBBLES_SUFFIX), tenant=tenant)
+
+    async def _scribble(
+        self,
+        call: Call,
+        model: Model,
+        handle: ImageHandle,
+        form: Form,
+        params: Mapping[str, object],
+        folder: SpoolFolder,
+    ) -> Result:
+        """Correct an object by scribbles, which come in a label map with the object as the viewer shows it."""
+        if not takes_scribbles(model.spec):
+            raise TaskNotSupported(f"model {model.name!r} takes no scribbles; choose one that corrects by clicks")
+        label, names = selected_label(params), read_label_names(params)
+        file = form.file("label")
+        assert file is not None
+        geometry = (await self._images.describe(handle.digest, principal=call.principal)).geometry
+        header, path = await self._files.read(file, folder)
+        async with self._memory.slot(), self._memory.memory(3 * header.byte_count):
+            masks = dict(await asyncio.to_thread(masks_of_labels, header, path, geometry, names))
+            prompts = await asyncio.to_thread(
+                plan_scribbles, masks, label, box=read_box(params), geometry=geometry, spec=model.spec
+            )
+        return await self._results.annotate(call, model, handle, label, prompts, opening=len(prompts))
 
     async def _run(self, call: Call, model: Model, handle: ImageHandle, params: Mapping[str, object]) -> Result:
         if model_type(model.spec) == "segmentation":

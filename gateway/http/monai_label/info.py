@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import sixpoint
 from gateway.core.runtime import Model
+from gateway.http.monai_label.scribbles import SCRIBBLES_SUFFIX, takes_scribbles
 from sixpoint.model_spec import ModelSpec, Task
 
 __all__ = ["STRATEGIES", "describe", "model_type"]
@@ -32,7 +33,14 @@ def describe(models: Iterable[Model], *, labels: Iterable[str] = (), total: int,
         "description": "sixpoint: outline organs in 3D images",
         "version": sixpoint.__version__,
         "labels": list(dict.fromkeys((*labels, *(label for model in chosen for label in model.spec.labels)))),
-        "models": {model.name: _describe(model) for model in chosen},
+        "models": {
+            **{
+                f"{model.name}{SCRIBBLES_SUFFIX}": _describe_scribbles(model)
+                for model in chosen
+                if takes_scribbles(model.spec)
+            },
+            **{model.name: _describe(model) for model in chosen},
+        },
         "trainers": {},
         "strategies": {name: {"description": text} for name, text in STRATEGIES.items()},
         "scoring": {},
@@ -59,3 +67,8 @@ def _describe(model: Model) -> dict[str, object]:
         "config": {},
         "version": model.version,
     }
+
+
+def _describe_scribbles(model: Model) -> dict[str, object]:
+    text = f"{model.spec.title or model.name}: draw scribbles on the object and beside it, and update"
+    return _describe(model) | {"type": "scribbles", "description": text}

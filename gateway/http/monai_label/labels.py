@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
@@ -15,13 +14,13 @@ from gateway.core.runtime import Admission
 from gateway.http.calls import Call
 from gateway.http.forms import parse_object, read_form
 from gateway.http.image_files import ImageFiles
+from gateway.http.monai_label.label_info import read_label_names
 from gateway.http.requests.spool import Spool
 from gateway.http.windows.label_files import FileFormat, label_map_bytes, write_label_map
 from gateway.http.windows.label_masks import masks_of_labels
 from gateway.http.windows.names import ImageNames
 from gateway.http.windows.replies import FileReply
 from sixpoint.errors import FailedPrecondition, InvalidArgument, NotFound
-from sixpoint.masks.labels import MAX_SEGMENTS
 
 __all__ = ["Labels"]
 
@@ -84,7 +83,7 @@ class Labels:
             record = await self._images.describe(handle.digest, principal=call.principal)
             dataset = await self._datasets.get(self._dataset, principal=call.principal)
             own = {label.number: label.name for label in dataset.row.labels}
-            label_names = _label_names(params) or own
+            label_names = read_label_names(params) or own
             header, path = await self._files.read(file, folder)
             async with self._memory.slot(), self._memory.memory(3 * header.byte_count):
                 masks = await asyncio.to_thread(masks_of_labels, header, path, record.geometry, label_names)
@@ -116,22 +115,3 @@ class Labels:
     def _require_dataset(self) -> None:
         if not self._dataset:
             raise FailedPrecondition(_NO_DATASET)
-
-
-def _label_names(params: Mapping[str, object]) -> dict[int, str]:
-    """The name of each number, as the client says; empty if it does not say.
-
-    Raises:
-        InvalidArgument: It says something else.
-    """
-    info = params.get("label_info") or []
-    wrong = InvalidArgument('params.label_info is no list of {"name": text, "idx": number}, one for each label')
-    if not isinstance(info, list) or len(info) > MAX_SEGMENTS:
-        raise wrong
-    names: dict[int, str] = {}
-    for each in info:
-        if not isinstance(each, dict) or not isinstance(each.get("name"), str) or type(each.get("idx")) is not int:
-            raise wrong
-        if names.setdefault(each["idx"], each["name"]) != each["name"]:
-            raise InvalidArgument(f"params.label_info names the number {each['idx']} twice")
-    return names

@@ -9,7 +9,7 @@ from sixpoint.errors import InvalidArgument, PromptError
 from sixpoint.model_spec import ModelSpec
 from sixpoint.prompts import Point
 
-__all__ = ["read_points"]
+__all__ = ["read_box", "read_points"]
 
 
 def read_points(params: Mapping[str, object], *, spec: ModelSpec) -> ClientPoints:
@@ -42,7 +42,7 @@ def read_points(params: Mapping[str, object], *, spec: ModelSpec) -> ClientPoint
             )
         label = label or (filled[0] if filled else "")
         foreground, background = lists.get(label, ()), point_list(params, "background")
-    return ClientPoints(label or spec.labels[0], foreground, background, _box(params))
+    return ClientPoints(label or spec.labels[0], foreground, background, read_box(params))
 
 
 def _by_sign(params: Mapping[str, object]) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
@@ -53,7 +53,12 @@ def _by_sign(params: Mapping[str, object]) -> tuple[tuple[Point, ...], tuple[Poi
     return tuple(point for point, sign in pairs if sign == 1), tuple(point for point, sign in pairs if sign == 0)
 
 
-def _box(params: Mapping[str, object]) -> tuple[Point, Point] | None:
+def read_box(params: Mapping[str, object]) -> tuple[Point, Point] | None:
+    """Return two corners (x, y, z) of the box in ``roi``; None without one.
+
+    Raises:
+        PromptError: It is no box.
+    """
     roi = params.get("roi")
     if not roi:
         return None
