@@ -21,12 +21,11 @@ from gateway.authentication import (
 from gateway.core.access import Authenticator, Method
 from gateway.core.images import ImageLimits, UnfinishedLimits
 from gateway.core.runtime import Admission, DeadlineLimits
-from gateway.core.runtime.fairness import Places, Turns
+from gateway.core.runtime.fairness import Pace, Places, Transfers, Turns
 from gateway.core.sessions import LogLimits
 from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.interceptors import CallDeadlines
 from gateway.grpc.server import ConnectionLimits
-from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.http.dicomweb.pacs import PacsAccess
 from gateway.settings import Settings
 from sixpoint.io.dicomweb import authorization
@@ -45,17 +44,17 @@ __all__ = [
     "short_calls",
     "stream_places",
     "sweep_interval",
+    "transfers",
     "upload_memory",
-    "upload_pace",
     "upload_places",
 ]
 
 # Short calls, such as descriptions of sessions, take turns on the interpreter: more at once take no less time.
 _CALLS_AT_ONCE = 3
 _SWEEP_SECONDS = 30.0
-# Bytes per second and core that uploads may take while prompts are answered. To receive, check and write so many keeps
-# a core busy for a third of the time.
-_UPLOAD_RATE = 64 * 2**20
+# Bytes per second and core that uploads and downloads may take while prompts are answered. To receive, check and write
+# so many keeps a core busy for a third of the time.
+_TRANSFER_RATE = 64 * 2**20
 _MAX_CALLS, _OWNER_CALLS = 1024, 896
 
 
@@ -172,14 +171,14 @@ def upload_memory(settings: Settings) -> Admission:
     return Admission(budget=budget, newcomers=budget // 8, max_active=1)
 
 
-def upload_pace(settings: Settings, *, needed: Callable[[], bool]) -> ReadingPace:
-    """Pace of uploads.
+def transfers(settings: Settings, *, needed: Callable[[], bool]) -> Transfers:
+    """Turns and pace of uploads and downloads.
 
     Args:
         settings: Settings of the gateway.
-        needed: Function that returns whether calls run that uploads would slow down.
+        needed: Function that returns whether calls run that they would slow down.
     """
-    return ReadingPace(_UPLOAD_RATE * settings.workers, needed=needed)
+    return Transfers(Pace(_TRANSFER_RATE * settings.workers, needed=needed))
 
 
 def upload_places(settings: Settings) -> Places:

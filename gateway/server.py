@@ -33,7 +33,6 @@ from gateway.from_settings import (
     stream_places,
     sweep_interval,
     upload_memory,
-    upload_pace,
     upload_places,
 )
 from gateway.grpc.interceptors import CallInterceptor
@@ -262,14 +261,15 @@ class Gateway:
             self._stores.images,
             places=self._uploads,
             memory=upload_memory(settings),
-            pace=upload_pace(settings, needed=lambda: self._admission.active + self._segmentations.active > 0),
+            transfers=services.transfers,
             idle_seconds=settings.upload_idle_seconds,
         )
         image_grpc.add_ImageServiceServicer_to_server(images, server)
         session_grpc.add_SessionServiceServicer_to_server(
             SessionServicer(SessionCalls(sessions=self._stores.sessions, catalog=self._catalog)), server
         )
-        dataset_grpc.add_DatasetServiceServicer_to_server(DatasetServicer(services.dataset_calls()), server)
+        datasets = DatasetServicer(services.dataset_calls(), transfers=services.transfers)
+        dataset_grpc.add_DatasetServiceServicer_to_server(datasets, server)
         annotation_grpc.add_AnnotationServiceServicer_to_server(
             AnnotationServicer(
                 engine=services.engine,

@@ -95,6 +95,7 @@ def _application(
         limits=services.limits,
         auditor=services.auditor,
         turns=services.turns,
+        transfers=services.transfers,
         idle=settings.upload_idle_seconds,
         observer=observer,
     )

@@ -13,10 +13,10 @@ from gateway.core.annotation.annotator import Annotator
 from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, CorePool, Inference, Observer
-from gateway.core.runtime.fairness import Places, Turns
+from gateway.core.runtime.fairness import Places, Transfers, Turns
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine, Sessions
-from gateway.from_settings import principal_limits, short_calls
+from gateway.from_settings import principal_limits, short_calls, transfers
 from gateway.settings import Settings
 from gateway.stores import Stores
 from sixpoint.v1 import (
@@ -45,6 +45,7 @@ class Services:
         assignments: Gives images to annotators.
         segmenter: Segments whole images.
         uploads: Places of uploads.
+        transfers: Turns and pace of uploads and downloads.
         prompts: Limits the prompts that run or wait, and their memory.
         limits: Limits of what one principal may do in a time, through all edges together.
         auditor: Takes notes of what changes nothing.
@@ -61,6 +62,7 @@ class Services:
     assignments: Assignments
     segmenter: Segmenter
     uploads: Places
+    transfers: Transfers
     prompts: Admission
     limits: CallLimits
     auditor: Auditor
@@ -160,6 +162,7 @@ def make_services(
         ),
         segmenter=segmenter,
         uploads=uploads,
+        transfers=transfers(settings, needed=lambda: prompts.active + segmentations.active > 0),
         prompts=prompts,
         limits=principal_limits(settings),
         auditor=stores.auditor,

@@ -28,7 +28,7 @@ from gateway.core.access import (
     note_refusal,
 )
 from gateway.core.runtime import Deadline, DeadlineLimits
-from gateway.core.runtime.fairness import Turns, acting_for
+from gateway.core.runtime.fairness import Transfers, Turns, acting_for
 from gateway.http.errors import ErrorForm, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.origins import OriginPolicy
@@ -80,6 +80,7 @@ class CallRunner:
         limits: Limits of what one principal may do in a time.
         auditor: Takes notes of calls that are refused.
         turns: Turns of short calls, which are those of gRPC, too.
+        transfers: Turns and pace of bodies and answers, which are those of gRPC, too.
         idle: Seconds within which the next part of a body must come, or of an answer be taken.
         observer: Observes the calls.
     """
@@ -92,6 +93,7 @@ class CallRunner:
         limits: CallLimits | None = None,
         auditor: Auditor = NO_AUDIT,
         turns: Turns,
+        transfers: Transfers,
         idle: float,
         observer: CallObserver | None = None,
     ) -> None:
@@ -100,6 +102,7 @@ class CallRunner:
         self._limits = limits or Unlimited()
         self._auditor = auditor
         self._turns = turns
+        self._transfers = transfers
         self._idle = idle
         self._observer = observer or CallObserver()
 
@@ -114,7 +117,8 @@ class CallRunner:
 
     async def run(self, handle: Handler, rules: CallRules, scope: _Scope, receive: Any, send: Any) -> None:
         """Carry out one call, and send its answer."""
-        guarded, body = AnswerSender(send, idle=self._idle), RequestBody(receive)
+        guarded = AnswerSender(send, idle=self._idle, transfers=self._transfers)
+        body = RequestBody(receive, self._transfers)
         with self._observer.call(rules.route, scope, body=body, answer=guarded) as outcome:
             await self._run(handle, rules, scope, receive, guarded, body, outcome)
 
@@ -143,7 +147,7 @@ class CallRunner:
                 else:
                     # Strangers have no allowance that one could use up for all, and do not fill the log.
                     level = logging.DEBUG
-                await self._answer(handle, rules, principal, Request(scope, body), receive, guarded)
+                await self._answer(handle, rules, principal, Request(scope, body), body, receive, guarded)
         except asyncio.CancelledError:
             outcome.code = "CANCELLED"
             raise
@@ -157,7 +161,8 @@ class CallRunner:
             note_refusal(self._auditor, principal or replace(NOBODY, peer=peer_of(scope)), route, error)
             if not guarded.started:
                 if refusal.code != HTTPStatus.REQUEST_TIMEOUT:
-                    await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)
+                    with acting_for(principal.account if principal else ""):
+                        await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)
                 response = (refusal.form or rules.error_form)(refusal)
                 if not body.complete:
                     # What is still to come would be taken for the next request.
@@ -184,6 +189,7 @@ class CallRunner:
         rules: CallRules,
         principal: Principal,
         request: Request,
+        body: RequestBody,
         receive: Any,
         guarded: AnswerSender,
     ) -> None:
@@ -192,6 +198,7 @@ class CallRunner:
             async with contextlib.AsyncExitStack() as stack:
                 call = Call(
                     request,
+                    body,
                     principal,
                     deadline,
                     rules.route,

@@ -12,7 +12,7 @@ import grpc.aio
 from gateway.contract import AnnotationCalls, event_to_message
 from gateway.core.access import NO_AUDIT, Auditor
 from gateway.core.runtime import Deadline
-from gateway.core.runtime.fairness import Places
+from gateway.core.runtime.fairness import Pace, Places
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.core.sessions import Engine
 from gateway.grpc.identity import principal_of
@@ -20,7 +20,6 @@ from gateway.grpc.idle import IdleGuard, IdleLimit
 from gateway.grpc.interceptors import CallDeadlines
 from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.interact_stream import InteractStream
-from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
@@ -67,7 +66,7 @@ class AnnotationServicer(annotation_grpc.AnnotationServiceServicer):
         )
         self._streams = streams
         self._auditor = auditor
-        self._pace = ReadingPace()
+        self._pace = Pace()
 
     async def Annotate(
         self, request: annotation_pb.AnnotateRequest, context: _Context

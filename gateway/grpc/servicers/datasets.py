@@ -7,6 +7,7 @@ from typing import Any
 import grpc.aio
 
 from gateway.contract import DatasetCalls
+from gateway.core.runtime.fairness import Transfers
 from gateway.grpc.identity import principal_of
 from sixpoint.v1 import dataset_service_pb2 as dataset_pb
 from sixpoint.v1 import dataset_service_pb2_grpc as dataset_grpc
@@ -21,10 +22,12 @@ class DatasetServicer(dataset_grpc.DatasetServiceServicer):
 
     Args:
         calls: Carries out the calls.
+        transfers: Turns and pace of masks that are sent.
     """
 
-    def __init__(self, calls: DatasetCalls) -> None:
+    def __init__(self, calls: DatasetCalls, *, transfers: Transfers) -> None:
         self._calls = calls
+        self._transfers = transfers
 
     async def CreateDataset(
         self, request: dataset_pb.CreateDatasetRequest, context: _Context
@@ -95,4 +98,7 @@ class DatasetServicer(dataset_grpc.DatasetServiceServicer):
     ) -> None:
         """Return an annotation, then its masks."""
         async for response in self._calls.get_annotation(request, principal_of(context)):
+            nbytes = len(response.label.mask.bits)
+            await self._transfers.keep_pace(nbytes)
+            await self._transfers.take_turn(nbytes)
             await context.write(response)

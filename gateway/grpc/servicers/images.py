@@ -11,11 +11,9 @@ import grpc.aio
 from gateway.contract import ImageCalls, header_from_message, image_to_message
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission
-from gateway.core.runtime.fairness import Places
+from gateway.core.runtime.fairness import Places, Transfers
 from gateway.grpc.identity import principal_of
 from gateway.grpc.idle import IdleGuard, IdleLimit
-from gateway.grpc.message_turns import MessageTurns
-from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.upload_messages import UploadMessage
 from sixpoint.errors import DeadlineExceeded, UploadError
 from sixpoint.v1 import image_service_pb2 as image_pb
@@ -42,20 +40,19 @@ class ImageServicer(image_grpc.ImageServiceServicer):
         images: All images.
         places: Places of uploads.
         memory: Memory of all uploads: those for which there is none wait, and are not read.
-        pace: Pace at which chunks are read.
+        transfers: Turns and pace of what is sent and received.
         idle_seconds: Seconds within which the next 64 KiB of an upload must arrive, and the next chunk of a download be
             read.
     """
 
     def __init__(
-        self, images: ImageStore, *, places: Places, memory: Admission, pace: ReadingPace, idle_seconds: float
+        self, images: ImageStore, *, places: Places, memory: Admission, transfers: Transfers, idle_seconds: float
     ) -> None:
         self._images = images
         self._calls = ImageCalls(images)
         self._places = places
         self._memory = memory
-        self._pace = pace
-        self._turns = MessageTurns()
+        self._transfers = transfers
         self._downloads = Places(_DOWNLOADS, owner_limit=_OWNER_DOWNLOADS, activity="downloads run", evict=False)
         self._idle = IdleLimit(
             idle_seconds,
@@ -86,8 +83,7 @@ class ImageServicer(image_grpc.ImageServiceServicer):
                     idle.arrived(nbytes)
                     await upload.write(chunk)
                     del chunk
-                    if seconds := self._pace.received(nbytes):
-                        await asyncio.sleep(seconds)
+                    await self._transfers.keep_pace(nbytes)
                 record = await upload.finish()
         return image_pb.UploadImageResponse(image=image_to_message(record))
 
@@ -106,9 +102,11 @@ class ImageServicer(image_grpc.ImageServiceServicer):
             await context.write(image_pb.DownloadImageResponse(header=image_to_message(record)))
             voxels = memoryview(stored.volume.array.reshape(-1).view("u1"))  # type: ignore[arg-type]  # a buffer
             for begin in range(0, len(voxels), _CHUNK_BYTES):
+                part = voxels[begin : begin + _CHUNK_BYTES]
+                await self._transfers.keep_pace(len(part))
                 # On a thread: the file may not be in memory.
-                chunk = await asyncio.to_thread(bytes, voxels[begin : begin + _CHUNK_BYTES])
-                await self._turns.may_write(len(chunk))
+                chunk = await asyncio.to_thread(bytes, part)
+                await self._transfers.take_turn(len(part))
                 await self._write_soon(image_pb.DownloadImageResponse(chunk=chunk), context)
 
     async def _write_soon(self, part: image_pb.DownloadImageResponse, context: _Context) -> None:

@@ -19,11 +19,11 @@ from functools import partial
 from gateway.contract import PHASES, read_change, read_mask_request, read_prompts, write_result
 from gateway.core.access import NO_AUDIT, Auditor, Principal, note_refusal
 from gateway.core.runtime import Deadline, Stage
+from gateway.core.runtime.fairness import Pace
 from gateway.core.runtime.phases import action as traced_action
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
 from gateway.grpc.refusals import refusal_pause
 from gateway.grpc.servicers.action_queue import Action, ActionQueue, join_prompts
-from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamShare
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Unavailable, Violation
 from sixpoint.protocol import error_to_status, status_code
@@ -62,7 +62,7 @@ class InteractStream:
         call_seconds: float,
         stopping: asyncio.Event,
         memory: StreamShare,
-        pace: ReadingPace,
+        pace: Pace,
         auditor: Auditor = NO_AUDIT,
     ) -> None:
         self._engine = engine
@@ -115,7 +115,7 @@ class InteractStream:
             # A message has up to 8 MiB: nobody holds it while the next one is awaited.
             del action
             await receiving
-            await _hold_up(self._pace.received(nbytes))
+            await _hold_up(self._pace.count(nbytes))
 
     async def _receive(self, action: Action) -> None:
         try:

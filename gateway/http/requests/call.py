@@ -12,6 +12,7 @@ from fastapi import Request
 from gateway.core.access import Auditor, CallLimits, Principal
 from gateway.core.runtime import Deadline
 from gateway.http.errors import HttpRefusal
+from gateway.http.requests.bodies import RequestBody
 from sixpoint.errors import Cancelled, DeadlineExceeded
 
 __all__ = ["Call"]
@@ -25,6 +26,7 @@ class Call:
 
     Attributes:
         request: The request; its body is read through :meth:`chunks`.
+        body: Its body.
         principal: Who makes the call.
         deadline: Moment by which it must be answered.
         route: Method and template of the path.
@@ -35,6 +37,7 @@ class Call:
     """
 
     request: Request
+    body: RequestBody
     principal: Principal
     deadline: Deadline
     route: str
@@ -57,6 +60,8 @@ class Call:
             if arrived >= _PROGRESS_BYTES:
                 # Less is no progress: a body that trickles would never end.
                 until, arrived = loop.time() + self.idle, 0
+            # Nobody is late whom the gateway held up.
+            until += await self.body.may_receive()
             try:
                 async with asyncio.timeout_at(until):
                     message = await self.request.receive()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from gateway.core.access import NO_AUDIT, Auditor
+from gateway.core.runtime.fairness import Pace
 from gateway.grpc.decoding import Received
 from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.interact_stream import InteractStream
-from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamShare
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from tests.gateway.core.sessions.engine.process import Process
@@ -25,7 +25,7 @@ def stream_of(
     memory: StreamShare,
     *,
     stopping: asyncio.Event | None = None,
-    pace: ReadingPace | None = None,
+    pace: Pace | None = None,
     auditor: Auditor = NO_AUDIT,
 ) -> InteractStream:
     """A stream whose actions a process carries out."""
@@ -35,6 +35,6 @@ def stream_of(
         call_seconds=30,
         stopping=stopping or asyncio.Event(),
         memory=memory,
-        pace=pace or ReadingPace(),
+        pace=pace or Pace(),
         auditor=auditor,
     )

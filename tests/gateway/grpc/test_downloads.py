@@ -5,17 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
+import grpc.aio
 import pytest
 
+from gateway.core.images import UnfinishedLimits
+from gateway.core.runtime import Admission
+from gateway.core.runtime.fairness import Places
+from gateway.grpc.servicers.images import ImageServicer
 from sixpoint import errors
 from sixpoint.client._operations.upload import upload_messages
 from sixpoint.protocol import error_from_rpc, owner_to_metadata
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.volume import Volume
+from tests.gateway.core.images.image_stores import open_store, upload_image
+from tests.gateway.grpc.servers import serving
+from tests.gateway.transfers import NotedTransfers
 from tests.support.images import noisy_volume
 from tests.support.ports import free_port
 from tests.support.servers import running_gateway
@@ -24,6 +33,7 @@ from tests.support.servers import running_gateway
 VOLUME = noisy_volume((256, 256, 96))
 REQUEST = image_pb.DownloadImageRequest(digest=VOLUME.digest)
 OWNER_DOWNLOADS = 48
+ROOM = UnfinishedLimits(total=2**26, owner=2**26, idle=1000.0)
 
 
 @contextmanager
@@ -72,3 +82,30 @@ def test_an_owner_has_some_downloads_at_once_and_leaves_places_to_others() -> No
         assert len(list(stub.DownloadImage(REQUEST, metadata=polite))) == 13
         for download in downloads:
             download.cancel()
+
+
+async def test_parts_of_a_download_keep_the_pace_and_take_turns(tmp_path: Path) -> None:
+    transfers = NotedTransfers()
+    async with open_store(tmp_path, image=2**26, disk=2**26, cache=2**26, memory=2**26, unfinished=ROOM) as store:
+        await upload_image(store, VOLUME)
+        servicer = ImageServicer(
+            store,
+            places=Places(1, activity="uploads run"),
+            memory=Admission(budget=1, max_active=1),
+            transfers=transfers,
+            idle_seconds=30.0,
+        )
+        handler = grpc.unary_stream_rpc_method_handler(
+            servicer.DownloadImage,
+            request_deserializer=image_pb.DownloadImageRequest.FromString,
+            response_serializer=image_pb.DownloadImageResponse.SerializeToString,
+        )
+        async with serving({"Download": handler}) as address, grpc.aio.insecure_channel(address) as channel:
+            download: Any = channel.unary_stream(
+                "/sixpoint.Test/Download",
+                request_serializer=image_pb.DownloadImageRequest.SerializeToString,
+                response_deserializer=image_pb.DownloadImageResponse.FromString,
+            )
+            parts = [part async for part in download(REQUEST)]
+    assert sum(len(part.chunk) for part in parts) == VOLUME.array.nbytes
+    assert list(transfers.paced.values()) == list(transfers.taken.values()) == [VOLUME.array.nbytes]

@@ -221,7 +221,7 @@ async def test_messages_are_written_in_turns_too() -> None:
     iterations, turns = Iterations(), MessageTurns(PART // 2)
 
     async def write() -> None:
-        await turns.may_write(PART)
+        await turns.wait(PART)
         iterations.copied(bytes(PART))
 
     await asyncio.gather(*(write() for _ in range(STREAMS)))

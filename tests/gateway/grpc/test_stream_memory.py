@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.core.runtime.fairness import Pace
 from gateway.core.sessions import AnnotationRequest, AnnotationResult
 from gateway.grpc.decoding import Received
 from gateway.grpc.servicers import interact_stream
 from gateway.grpc.servicers.action_queue import Action
-from gateway.grpc.servicers.reading_pace import ReadingPace
 from gateway.grpc.servicers.stream_memory import StreamMemory
 from sixpoint import errors
 from sixpoint.prompts import InitialMask, Prompt
@@ -94,7 +94,7 @@ async def test_an_action_counts_with_the_bytes_that_arrived(process: Process) ->
 
 
 async def test_the_next_action_is_read_once_its_owner_is_no_longer_held_up(process: Process) -> None:
-    session, memory, pace = await process.open(), StreamMemory(2**24), ReadingPace(10_000, burst=1_000)
+    session, memory, pace = await process.open(), StreamMemory(2**24), Pace(10_000, burst=1_000)
     request = annotation_pb.GetMaskRequest(session_id=session)
     read: list[float] = []
 

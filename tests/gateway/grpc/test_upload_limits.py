@@ -97,7 +97,7 @@ def test_an_upload_that_stands_still_also_gives_way_when_all_places_are_taken() 
 
 
 def test_uploads_are_read_at_a_pace_while_prompts_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(from_settings, "_UPLOAD_RATE", 4 * MIB)
+    monkeypatch.setattr(from_settings, "_TRANSFER_RATE", 4 * MIB)
     monkeypatch.setattr(Admission, "active", property(lambda _: 1))
     volume = noisy_volume((256, 256, 160))
     with images(workers=1) as stub:

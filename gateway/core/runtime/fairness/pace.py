@@ -1,13 +1,13 @@
-"""The pace at which large messages of streams are read: owners share a rate."""
+"""The pace at which large messages pass: owners share a rate."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from gateway.core.runtime.fairness import current_owner
+from gateway.core.runtime.fairness.owner import current_owner
 
-__all__ = ["ReadingPace"]
+__all__ = ["Pace"]
 
 # gRPC copies a message of 8 MiB several times on the event loop: at full speed two callers keep two cores busy.
 _RATE = 32 * 2**20
@@ -19,16 +19,16 @@ _UNCOUNTED_BYTES = 4096
 _OPENING_BYTES = 2**20
 
 
-class ReadingPace:
-    """Limits the bytes per second that streams read.
+class Pace:
+    """Limits the bytes per second that calls read or write.
 
-    An owner may send some megabytes at once. What is beyond is read at the owner's share of the rate, one message after
-    the other, in whichever of its streams they come.
+    An owner may pass some megabytes at once. What is beyond passes at the owner's share of the rate, one message after
+    the other, in whichever of its calls they come.
 
     Args:
         rate: Bytes per second of all owners together.
-        burst: Bytes that an owner may send at once.
-        needed: Function that returns whether to hold anybody up. What arrives at other times is not counted.
+        burst: Bytes that an owner may pass at once.
+        needed: Function that returns whether to hold anybody up. What passes at other times is not counted.
         now: Function that returns the time in seconds.
     """
 
@@ -44,7 +44,7 @@ class ReadingPace:
         self._burst = burst
         self._needed = needed
         self._now = now
-        # For each owner, the time at which what it has sent would have arrived at its share of the rate.
+        # For each owner, the time at which what has passed would have done so at its share of the rate.
         self._until: dict[str, float] = {}
 
     def opened(self) -> float:
@@ -52,8 +52,8 @@ class ReadingPace:
         owner = current_owner()
         return self._ahead(owner, _OPENING_BYTES) if self._ahead(owner, 0) else 0.0
 
-    def received(self, nbytes: int) -> float:
-        """Count a message; return the seconds for which its stream reads no other.
+    def count(self, nbytes: int) -> float:
+        """Count a message; return the seconds for which its call passes no other.
 
         Args:
             nbytes: Bytes of the message.
@@ -61,7 +61,7 @@ class ReadingPace:
         return self._ahead(current_owner(), nbytes) if nbytes > _UNCOUNTED_BYTES and self._needed() else 0.0
 
     def _ahead(self, owner: str, nbytes: int) -> float:
-        """Count bytes that arrived; return the seconds for which their owner is held up."""
+        """Count bytes that passed; return the seconds for which their owner is held up."""
         now = self._now()
         self._until = {other: until for other, until in self._until.items() if until > now}
         share = self._rate / len(self._until.keys() | {owner})
