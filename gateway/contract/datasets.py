@@ -111,6 +111,7 @@ class DatasetCalls:
             strategy=read_strategy(request.strategy),
             keep=request.keep_seconds,
             split=read_split(request.split),
+            readers=request.readers or 1,
         )
         response = dataset_pb.NextImageResponse(waiting_count=following.waiting)
         if following.image is not None:

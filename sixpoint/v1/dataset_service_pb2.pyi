@@ -1066,6 +1066,7 @@ class NextImageRequest(_message.Message):
     STRATEGY_FIELD_NUMBER: _builtins.int
     KEEP_SECONDS_FIELD_NUMBER: _builtins.int
     SPLIT_FIELD_NUMBER: _builtins.int
+    READERS_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """Name of the dataset."""
     strategy: Global___NextStrategy.ValueType
@@ -1074,6 +1075,10 @@ class NextImageRequest(_message.Message):
     """Seconds for which nobody else gets the image, up to a day; 0 means an hour."""
     split: Global___Split.ValueType
     """Only images of this split; not set: of all."""
+    readers: _builtins.int
+    """Number of people who annotate each image, up to 20; 0 means 1. With more than 1, an image waits for the caller until
+    so many others have saved an annotation of it that is not rejected, or keep it; nobody gets what they saved again.
+    """
     def __init__(
         self,
         *,
@@ -1081,10 +1086,11 @@ class NextImageRequest(_message.Message):
         strategy: Global___NextStrategy.ValueType = ...,
         keep_seconds: _builtins.float = ...,
         split: Global___Split.ValueType = ...,
+        readers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "keep_seconds", b"keep_seconds", "split", b"split", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "keep_seconds", b"keep_seconds", "readers", b"readers", "split", b"split", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

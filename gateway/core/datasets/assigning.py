@@ -17,6 +17,7 @@ from sixpoint.errors import DatasetError, InvalidArgument, Violation
 __all__ = ["Assignments", "NextImage"]
 
 _KEEP_S, _MAX_KEEP_S = 3600.0, 86400.0
+_MAX_READERS = 20
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Assignments:
         strategy: NextStrategy = NextStrategy.FIRST,
         keep: float = 0.0,
         split: Split | None = None,
+        readers: int = 1,
     ) -> NextImage:
         """Give an image that waits for an annotation, and keep it from others; while it is kept, the same again.
 
@@ -63,15 +65,21 @@ class Assignments:
             strategy: Which one.
             keep: Seconds for which nobody else gets it; 0 for an hour.
             split: Only images of this split; None for all.
+            readers: Number of people who annotate each image.
 
         Raises:
             DatasetNotFound: There is no such dataset.
-            InvalidArgument: The seconds are out of range.
+            InvalidArgument: The seconds or the number of people are out of range.
         """
         if not (math.isfinite(keep) and 0 <= keep <= _MAX_KEEP_S):
             raise InvalidArgument(
                 f"an image cannot be kept for {keep:g} s; expected up to {_MAX_KEEP_S:g}, or 0 for {_KEEP_S:g}",
                 violations=(Violation("keep_seconds", f"0 to {_MAX_KEEP_S:g}"),),
+            )
+        if not 1 <= readers <= _MAX_READERS:
+            raise InvalidArgument(
+                f"an image cannot be annotated by {readers} people; expected 1 to {_MAX_READERS}",
+                violations=(Violation("readers", f"1 to {_MAX_READERS}"),),
             )
         annotator, now = principal.subject, self._now()
         until = now + (keep or _KEEP_S)
@@ -79,9 +87,11 @@ class Assignments:
         def work(records: DatasetWriter) -> NextImage:
             # One after another: two that ask at once do not get one image.
             row = require_dataset(records.lock_dataset(dataset), dataset)
-            waiting = records.count_waiting(row.id, split=split)
-            image = records.claimed_image(row.id, annotator=annotator, now=now, split=split) or records.next_image(
-                row.id, annotator=annotator, now=now, strategy=strategy, split=split
+            waiting = records.count_waiting(row.id, split=split, readers=readers)
+            image = records.claimed_image(
+                row.id, annotator=annotator, now=now, split=split, readers=readers
+            ) or records.next_image(
+                row.id, annotator=annotator, now=now, strategy=strategy, split=split, readers=readers
             )
             if image is None:
                 return NextImage(None, 0.0, waiting)

@@ -93,21 +93,29 @@ class DatasetReader(Protocol):
         ...
 
     def claimed_image(
-        self, dataset_id: str, *, annotator: str, now: float, split: Split | None
+        self, dataset_id: str, *, annotator: str, now: float, split: Split | None, readers: int
     ) -> DatasetImageRow | None:
         """The waiting image that an annotator has claimed; None without one."""
         ...
 
     def next_image(
-        self, dataset_id: str, *, annotator: str, now: float, strategy: NextStrategy, split: Split | None
+        self,
+        dataset_id: str,
+        *,
+        annotator: str,
+        now: float,
+        strategy: NextStrategy,
+        split: Split | None,
+        readers: int,
     ) -> DatasetImageRow | None:
-        """A waiting image that nobody has claimed and the annotator did not skip; None if there is none.
+        """A waiting image that too few have claimed and the annotator did not skip; None if there is none.
 
-        An image waits for an annotation while it has none, or the latest is rejected.
+        For one reader, an image waits for an annotation while it has none, or the latest is rejected; for several,
+        while fewer people than that saved one that is not rejected.
         """
         ...
 
-    def count_waiting(self, dataset_id: str, *, split: Split | None) -> int:
+    def count_waiting(self, dataset_id: str, *, split: Split | None, readers: int) -> int:
         """Number of images that wait for an annotation."""
         ...
 

@@ -149,37 +149,75 @@ class SqlDatasetReader:
         return [_mask(row) for row in self._scope.execute(query.order_by(annotation_masks.c.number))]
 
     def claimed_image(
-        self, dataset_id: str, *, annotator: str, now: float, split: Split | None
+        self, dataset_id: str, *, annotator: str, now: float, split: Split | None, readers: int
     ) -> DatasetImageRow | None:
         """The waiting image that an annotator has claimed; None without one."""
-        query = self._waiting(dataset_id, split).join(assignments, self._is_assigned(annotator=annotator))
+        waiting = self._waiting(dataset_id, split, readers, annotator=annotator)
+        query = waiting.join(assignments, self._is_assigned(annotator=annotator))
         query = query.where(assignments.c.skipped == 0, assignments.c.until > now).order_by(assignments.c.until.desc())
         row = self._scope.execute(query.limit(1)).one_or_none()
         return _dataset_image(row) if row else None
 
     def next_image(
-        self, dataset_id: str, *, annotator: str, now: float, strategy: NextStrategy, split: Split | None
+        self,
+        dataset_id: str,
+        *,
+        annotator: str,
+        now: float,
+        strategy: NextStrategy,
+        split: Split | None,
+        readers: int,
     ) -> DatasetImageRow | None:
-        """A waiting image that nobody has claimed and the annotator did not skip; None if there is none."""
-        claimed = exists().where(self._is_assigned(), assignments.c.skipped == 0, assignments.c.until > now)
+        """A waiting image that too few have claimed and the annotator did not skip; None if there is none."""
+        claims = select(func.count()).select_from(assignments)
+        claims = claims.where(self._is_assigned(), assignments.c.skipped == 0, assignments.c.until > now)
+        taken: ColumnElement[int] = claims.correlate(dataset_images).scalar_subquery()
+        if readers > 1:
+            # Who saved an annotation and has claimed the image again is one person.
+            saved = exists().where(*self._is_saved(), saved_annotations.c.annotator == assignments.c.annotator)
+            claims = claims.where(~saved.correlate(dataset_images, assignments))
+            taken = claims.correlate(dataset_images).scalar_subquery() + self._reader_count()
         skipped = exists().where(self._is_assigned(annotator=annotator), assignments.c.skipped == 1)
-        query = self._waiting(dataset_id, split).where(~claimed, ~skipped)
+        query = self._waiting(dataset_id, split, readers, annotator=annotator).where(taken < readers, ~skipped)
         first = (dataset_images.c.added, dataset_images.c.case_name)
         query = query.order_by(*([func.random()] if strategy is NextStrategy.RANDOM else first))
         row = self._scope.execute(query.limit(1)).one_or_none()
         return _dataset_image(row) if row else None
 
-    def count_waiting(self, dataset_id: str, *, split: Split | None) -> int:
+    def count_waiting(self, dataset_id: str, *, split: Split | None, readers: int) -> int:
         """Number of images that wait for an annotation."""
-        waiting = self._waiting(dataset_id, split).subquery()
+        waiting = self._waiting(dataset_id, split, readers).subquery()
         return int(self._scope.execute(select(func.count()).select_from(waiting)).scalar_one())
 
-    def _waiting(self, dataset_id: str, split: Split | None) -> Select[*tuple[Any, ...]]:
-        """Images that the gateway has, and that have no annotation, or whose latest is rejected."""
-        rejected = dataset_images.c.state == AnnotationState.REJECTED.value
-        query = self._images_query(dataset_id)
-        query = query.where(or_(dataset_images.c.state.is_(None), rejected), images.c.digest.is_not(None))
+    def _waiting(
+        self, dataset_id: str, split: Split | None, readers: int, *, annotator: str | None = None
+    ) -> Select[*tuple[Any, ...]]:
+        """Images that the gateway has and that wait for an annotation; with an annotator, by that person."""
+        query = self._images_query(dataset_id).where(images.c.digest.is_not(None))
+        if readers == 1:
+            rejected = dataset_images.c.state == AnnotationState.REJECTED.value
+            query = query.where(or_(dataset_images.c.state.is_(None), rejected))
+        else:
+            query = query.where(self._reader_count() < readers)
+            if annotator is not None:
+                query = query.where(self._reader_count(annotator=annotator) == 0)
         return query if split is None else query.where(dataset_images.c.split == split.value)
+
+    def _reader_count(self, *, annotator: str | None = None) -> ColumnElement[int]:
+        """Number of people who saved an annotation of an image that is not rejected; of one person, 0 or 1."""
+        annotators = saved_annotations.c.annotator
+        query = select(func.count(annotators.distinct())).where(*self._is_saved())
+        if annotator is not None:
+            query = query.where(annotators == annotator)
+        return query.correlate(dataset_images).scalar_subquery()
+
+    def _is_saved(self) -> tuple[ColumnElement[bool], ...]:
+        return (
+            self._scope.of(saved_annotations),
+            saved_annotations.c.dataset_id == dataset_images.c.dataset_id,
+            saved_annotations.c.image_digest == dataset_images.c.image_digest,
+            saved_annotations.c.state != AnnotationState.REJECTED.value,
+        )
 
     def _is_assigned(self, *, annotator: str | None = None) -> ColumnElement[bool]:
         of_image = and_(

@@ -151,6 +151,7 @@ def next_image(
     name: NameArgument,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="New file to write the image to.")] = None,
     strategy: Annotated[str, typer.Option(help="first or random.")] = "first",
+    readers: Annotated[int, typer.Option(min=1, max=20, help="Number of people who annotate each image.")] = 1,
     skip: Annotated[str, typer.Option(help="Skip the image that you have, for this reason.", metavar="REASON")] = "",
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
@@ -159,10 +160,10 @@ def next_image(
     if output is not None:
         check_suffix(output)
     with Client(server, retry=CLI_RETRY) as client:
-        image = client.datasets.next_image(name, strategy=strategy)
+        image = client.datasets.next_image(name, strategy=strategy, readers=readers)
         if image is not None and skip:
             client.datasets.skip_image(name, image.digest, reason=skip)
-            image = client.datasets.next_image(name, strategy=strategy)
+            image = client.datasets.next_image(name, strategy=strategy, readers=readers)
         if image is not None and output is not None:
             _write_image(client, image, output)
     if as_json:

@@ -106,11 +106,15 @@ class DatasetOperations:
                 return found
 
     def next_image(
-        self, name: str, *, strategy: str, keep_seconds: float, split: str
+        self, name: str, *, strategy: str, keep_seconds: float, split: str, readers: int
     ) -> Operation[DatasetImage | None]:
         """Get an image to annotate; None if there is none now."""
         request = dataset_pb.NextImageRequest(
-            dataset=name, strategy=strategy_number(strategy), keep_seconds=keep_seconds, split=split_number(split)
+            dataset=name,
+            strategy=strategy_number(strategy),
+            keep_seconds=keep_seconds,
+            split=split_number(split),
+            readers=readers,
         )
         response = yield from Call(self.client.stubs.datasets.NextImage, request, self.client.timeout.call)
         return read_dataset_image(response.image) if response.HasField("image") else None

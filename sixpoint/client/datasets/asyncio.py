@@ -126,7 +126,7 @@ class AsyncDatasets:
         return await self._driver.run(self._operations.images(name, split=split))
 
     async def next_image(
-        self, name: str, *, strategy: str = "first", keep_seconds: float = 0.0, split: str = ""
+        self, name: str, *, strategy: str = "first", keep_seconds: float = 0.0, split: str = "", readers: int = 1
     ) -> DatasetImage | None:
         """Get an image to annotate, which others do not get for a while; while it is kept, the same again.
 
@@ -137,6 +137,8 @@ class AsyncDatasets:
             strategy: "first", or "random".
             keep_seconds: Seconds for which nobody else gets it, up to a day; 0 for an hour.
             split: Only images for "training", "validation" or "test".
+            readers: Number of people who annotate each image, up to 20. With more than 1, an image is given until so
+                many have saved an annotation of it that is not rejected, and nobody gets what they saved again.
 
         Returns:
             The image; None if there is none now.
@@ -145,7 +147,9 @@ class AsyncDatasets:
             DatasetNotFound: There is no such dataset.
         """
         return await self._driver.run(
-            self._operations.next_image(name, strategy=strategy, keep_seconds=keep_seconds, split=split)
+            self._operations.next_image(
+                name, strategy=strategy, keep_seconds=keep_seconds, split=split, readers=readers
+            )
         )
 
     async def skip_image(self, name: str, digest: str, *, reason: str = "") -> None:

@@ -212,11 +212,13 @@ CALLS: dict[str, Callable[[SqlDatasetWriter, AnnotationRow], Any]] = {
         row.dataset_id, digest=DIGEST, state=row.state, after=None, limit=9
     ),
     "latest_annotation": lambda records, row: records.latest_annotation(row.dataset_id, DIGEST),
-    "claimed_image": lambda records, row: records.claimed_image(row.dataset_id, annotator="ada", now=0.0, split=None),
-    "next_image": lambda records, row: records.next_image(
-        row.dataset_id, annotator="ada", now=0.0, strategy=NextStrategy.RANDOM, split=Split.TRAINING
+    "claimed_image": lambda records, row: records.claimed_image(
+        row.dataset_id, annotator="ada", now=0.0, split=None, readers=2
     ),
-    "count_waiting": lambda records, row: records.count_waiting(row.dataset_id, split=None),
+    "next_image": lambda records, row: records.next_image(
+        row.dataset_id, annotator="ada", now=0.0, strategy=NextStrategy.RANDOM, split=Split.TRAINING, readers=2
+    ),
+    "count_waiting": lambda records, row: records.count_waiting(row.dataset_id, split=None, readers=2),
     "end_assignment": lambda records, row: records.end_assignment(row.dataset_id, DIGEST, annotator="ada"),
     "masks": lambda records, row: records.masks(row.id),
     "lock_dataset": lambda records, _: records.lock_dataset("abdomen"),
@@ -306,3 +308,36 @@ async def test_an_image_waits_until_it_has_an_annotation_that_is_not_rejected(
     review = Review(AnnotationState.REJECTED, "ben", "again", 2e9)
     await repository.write(partial(_review, annotation_id=row.id, review=review), tenant="default")
     assert (await assignments.next("abdomen", principal=ADA)).image is not None
+
+
+async def test_as_many_people_get_an_image_as_are_asked_for(database: Database, datasets: Datasets) -> None:
+    await _make(datasets)
+    clock, repository = Clock(), dataset_repository(database)
+    assignments = Assignments(repository=repository, now=clock)
+
+    async def given(name: str) -> tuple[bool, int]:
+        result = await assignments.next("abdomen", principal=caller(name), readers=2)
+        return result.image is not None, result.waiting
+
+    # Two at once, and no third while they are at it.
+    assert [await given(name) for name in ("ada", "ben", "cleo", "ada")] == [
+        (True, 1),
+        (True, 1),
+        (False, 1),
+        (True, 1),
+    ]
+    row = await _annotation(database, datasets)
+    assert await given("ada") == (False, 1)
+    # The claim of ada's ended with the saving, and ben took too long.
+    clock.seconds += 3601
+    assert await given("cleo") == (True, 1)
+    assert await given("ben") == (False, 1)
+    await _annotation(database, datasets, id="b" * 32, annotator="cleo", version=2)
+    assert await given("ben") == (False, 0)
+    review = Review(AnnotationState.REJECTED, "ben", "again", 2e9)
+    await repository.write(partial(_review, annotation_id=row.id, review=review), tenant="default")
+    assert await given("cleo") == (False, 1)
+    assert await given("ada") == (True, 1)
+    for readers in (0, -1, 21):
+        with pytest.raises(InvalidArgument, match="cannot be annotated by"):
+            await assignments.next("abdomen", principal=ADA, readers=readers)
