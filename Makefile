@@ -86,8 +86,8 @@ audit: setup .venv-supply ## Look up the installed packages in the database of k
 .venv-supply: | python
 	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet --disable-pip-version-check "cyclonedx-bom>=7,<8" "pip-audit>=2.9,<3"
 
-viewers: setup-dev ## Download real viewers (2.5 GB, once), and annotate through them; SLICER_MODULE=folder of the extension
-	VIEWERS=1 $(BIN)/python -m pytest tests/viewers tests/gateway/http/test_same_masks.py
+viewers: setup-dev ## Download real viewers (3.6 GB on disk, once), and annotate through them; SLICER_MODULE, SLICER_NNINTERACTIVE, AIAA_CLIENT=folders with sources
+	VIEWERS=1 $(BIN)/python -m pytest --timeout 900 tests/viewers tests/gateway/http/test_same_masks.py
 
 setup: $(SERVER_STAMP) triton ## Set up what demo and serve need
 

@@ -16,6 +16,8 @@ __all__ = ["draw_steps"]
 _FOLDER = os.environ.get("VIEWER_PICTURES", "")
 _ZOOM, _GAP = 2, 8
 _LOWEST, _HIGHEST = 2, 99
+# Colours of the palette behind the greys.
+_GREYS = 62
 _OUTLINE, _POINT = (60, 220, 90), (255, 200, 40)
 
 
@@ -34,23 +36,24 @@ def draw_steps(
     if not _FOLDER:
         return
     dark, bright = np.percentile(image, (_LOWEST, _HIGHEST))
-    grey = (255 * np.clip((image[z] - dark) / max(float(bright - dark), 1e-9), 0, 1)).astype(np.uint8)
-    height, width = (side * _ZOOM for side in grey.shape)
-    whole = Image.new("RGB", (len(masks) * (width + _GAP) - _GAP, height), (255, 255, 255))
+    shade = np.clip((image[z] - dark) / max(float(bright - dark), 1e-9), 0, 1)
+    grey = np.kron((shade * (_GREYS - 1)).astype(np.uint8), np.ones((_ZOOM, _ZOOM), np.uint8))
+    height, width = grey.shape
+    whole = Image.new("P", (len(masks) * (width + _GAP) - _GAP, height), _GREYS - 1)
+    whole.putpalette([level * 255 // (_GREYS - 1) for level in range(_GREYS) for _ in range(3)] + [*_OUTLINE, *_POINT])
     for number, (mask, clicked) in enumerate(zip(masks, points, strict=True)):
         large = np.kron(mask[z] != 0, np.ones((_ZOOM, _ZOOM), bool))
         edge = np.pad(large, 1)
         inner = edge[:-2, 1:-1] & edge[2:, 1:-1] & edge[1:-1, :-2] & edge[1:-1, 2:]
-        colours = np.repeat(np.kron(grey, np.ones((_ZOOM, _ZOOM), np.uint8))[..., None], 3, axis=2)
-        colours[large & ~inner] = _OUTLINE
-        panel = Image.fromarray(colours)
+        panel = Image.fromarray(np.where(large & ~inner, np.uint8(_GREYS), grey))
         pen = ImageDraw.Draw(panel)
         for x, y, slice_index in clicked:
             left, top = ((value + 0.5) * _ZOOM for value in (x, y))
             if abs(slice_index - z) <= 1:
-                pen.ellipse((left - 3, top - 3, left + 3, top + 3), fill=_POINT)
+                pen.ellipse((left - 4, top - 4, left + 4, top + 4), fill=_GREYS + 1)
             else:
-                pen.line((left - 4, top - 4, left + 4, top + 4), fill=_POINT, width=1)
-                pen.line((left - 4, top + 4, left + 4, top - 4), fill=_POINT, width=1)
+                pen.line((left - 4, top - 4, left + 4, top + 4), fill=_GREYS + 1, width=2)
+                pen.line((left - 4, top + 4, left + 4, top - 4), fill=_GREYS + 1, width=2)
+        panel.putpalette(whole.getpalette() or [])
         whole.paste(panel, (number * (width + _GAP), 0))
-    whole.convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(Path(_FOLDER) / name, optimize=True)
+    whole.save(Path(_FOLDER) / name, optimize=True)

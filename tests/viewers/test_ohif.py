@@ -1,4 +1,5 @@
-"""OHIF, unmodified: six mouse clicks on a CT of a real PACS become a mask, and a further one corrects it."""
+"""OHIF, unmodified: six mouse clicks on a CT of a real PACS become a mask, a further one
+corrects it, and a newer OHIF shows what was saved of it."""
 
 from __future__ import annotations
 
@@ -9,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 
 import sixpoint
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint._typing import Array
+from sixpoint.io.dicomweb.server import DicomwebServer
 from sixpoint.volume import Volume
 from tests.gateway.http.sites import HttpSite
 from tests.support.data import shared
 from tests.support.orthanc import store_files, write_ct_series
 from tests.support.servers import running_gateway
 from tests.viewers.browser import open_page, picture, until
+from tests.viewers.masks import deepest
+from tests.viewers.ohif_site import OhifSite, ohif_elsewhere, open_segments
 from tests.viewers.pacs_case import PacsCase, dice, pacs_case
-from tests.viewers.programs import fetch_ohif_of_monai_label, with_viewers
+from tests.viewers.programs import fetch_ohif, fetch_ohif_of_monai_label, with_viewers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -37,17 +40,26 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacsCase]:
 
 
 @pytest.fixture(scope="module")
-def gateway(triton: LocalTriton, case: PacsCase) -> Iterator[Gateway]:
+def newer_ohif() -> Iterator[tuple[str, type[OhifSite]]]:
+    with ohif_elsewhere(fetch_ohif()) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def gateway(triton: LocalTriton, case: PacsCase, newer_ohif: tuple[str, type[OhifSite]]) -> Iterator[Gateway]:
     with running_gateway(
         triton_url=triton.address,
         http_port=0,
+        http_origins=newer_ohif[0],
         dicomweb_url=case.orthanc.url,
         ohif_folder=fetch_ohif_of_monai_label(),
     ) as running:
         yield running
 
 
-def test_six_clicks_and_a_correction(gateway: Gateway, case: PacsCase) -> None:
+def test_six_clicks_and_a_correction_are_saved_and_shown(
+    gateway: Gateway, case: PacsCase, newer_ohif: tuple[str, type[OhifSite]], tmp_path: Path
+) -> None:
     url = HttpSite.of(gateway, "").url
     with open_page(url=url, cookies={"MONAILABEL_SERVER_URL": f"{url}/"}) as (page, faults):
         open_tab(page, f"{url}/ohif/monai-label?StudyInstanceUIDs={case.place.study}", "tab-3")
@@ -71,6 +83,17 @@ def test_six_clicks_and_a_correction(gateway: Gateway, case: PacsCase) -> None:
         assert dice(corrected, case.organ) >= 0.9
     # OHIF asks whether the gateway trains.
     assert [fault for fault in faults if "/train/" not in fault and "fonts.googleapis.com" not in fault] == []
+    with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
+        (made,) = client.sessions()
+        with client.resume(made.id, image=case.orthanc.address(case.place)) as session:
+            session.save(tmp_path / "seg.dcm")
+    elsewhere, site = newer_ohif
+    site.dicomweb = f"{url}/proxy/dicom"
+    with DicomwebServer(site.dicomweb) as server:
+        server.store(tmp_path / "seg.dcm")
+    with open_page(url=elsewhere, other=url) as (page, faults):
+        assert open_segments(page, elsewhere, case.place.study) == [["object", int(corrected.sum())]]
+    assert faults == []
 
 
 def test_a_model_without_prompts(gateway: Gateway, case: PacsCase, tmp_path: Path) -> None:
@@ -159,9 +182,3 @@ def shown_mask(page: Page, before: Array) -> Array:
         if (mask != before).any():
             return mask
     raise AssertionError("the mask did not change")
-
-
-def deepest(mask: Array) -> tuple[int, ...]:
-    """The voxel [z, y, x] that lies farthest from the edge of a mask."""
-    inside = sitk.SignedMaurerDistanceMap(sitk.GetImageFromArray(mask.astype(np.uint8)), True, False, False)
-    return tuple(map(int, np.unravel_index(np.argmax(sitk.GetArrayFromImage(inside)), mask.shape)))
