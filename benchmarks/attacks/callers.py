@@ -60,16 +60,18 @@ class HostileCaller:
 
     Args:
         server: Address of the gateway, host:port.
+        http: Address of its HTTP port, host:port.
         number: Number of the caller.
         callers: Number of callers in all.
         images: Stored images.
         account: What all callers sent and were told.
     """
 
-    def __init__(self, server: str, *, number: int, callers: int, images: Images, account: Account) -> None:
-        self.server, self.number, self.callers = server, number, callers
+    def __init__(self, server: str, *, http: str, number: int, callers: int, images: Images, account: Account) -> None:
+        self.server, self.http, self.number, self.callers = server, http, number, callers
         self.images, self.account = images, account
-        self.metadata = owner_to_metadata(f"hostile-{number}")
+        self.owner = f"hostile-{number}"
+        self.metadata = owner_to_metadata(self.owner)
         self.session_id = ""
         self._channel = grpc.aio.insecure_channel(server, CHANNEL_OPTIONS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from benchmarks.attacks import session_attacks, stream_attacks
+from benchmarks.attacks import http_attacks, session_attacks, stream_attacks
 from benchmarks.attacks.callers import HostileCaller
 
 __all__ = ["ATTACKS", "Attack"]
@@ -61,6 +61,15 @@ _ALL = (
     Attack(
         name="download flood",
         work=stream_attacks.flood_downloads,
+        prepare=_nothing,
+        large=True,
+        in_flight=100,
+        in_all=200,
+    ),
+    Attack(name="HTTP upload flood", work=http_attacks.flood_http_uploads, prepare=_nothing, in_flight=200, in_all=200),
+    Attack(
+        name="HTTP download flood",
+        work=http_attacks.flood_http_downloads,
         prepare=_nothing,
         large=True,
         in_flight=100,

@@ -26,12 +26,13 @@ _NICENESS = 10
 _PREPARED_AT_ONCE = 8
 
 
-async def attack(kind: Attack, *, server: str, callers: int, images: Images, seconds: float) -> Account:
+async def attack(kind: Attack, *, server: str, http: str, callers: int, images: Images, seconds: float) -> Account:
     """Carry out an attack.
 
     Args:
         kind: Kind of the attack.
         server: Address of the gateway, host:port.
+        http: Address of its HTTP port, host:port.
         callers: Number of callers, each with an owner and a connection of its own.
         images: Stored images.
         seconds: How long it lasts, without preparation.
@@ -43,7 +44,7 @@ async def attack(kind: Attack, *, server: str, callers: int, images: Images, sec
     async with AsyncExitStack() as stack:
         crowd = [
             await stack.enter_async_context(
-                HostileCaller(server, number=number, callers=callers, images=images, account=account)
+                HostileCaller(server, http=http, number=number, callers=callers, images=images, account=account)
             )
             for number in range(callers)
         ]
@@ -77,6 +78,7 @@ async def _repeat(kind: Attack, caller: HostileCaller) -> None:
 def main(
     name: Annotated[str, typer.Argument(help="Name of the attack.")],
     server: Annotated[str, typer.Option(help="The gateway.")] = "127.0.0.1:50051",
+    http: Annotated[str, typer.Option(help="Its HTTP port.")] = "127.0.0.1:8080",
     callers: Annotated[int, typer.Option(min=1, help="Number of callers.")] = 1,
     small: Annotated[str, typer.Option(help="Digest of the small image.")] = "",
     large: Annotated[str, typer.Option(help="Digest of the large image.")] = "",
@@ -85,7 +87,8 @@ def main(
     """Attack a gateway."""
     os.nice(_NICENESS)
     images = Images(small, large)
-    account = asyncio.run(attack(ATTACKS[name], server=server, callers=callers, images=images, seconds=seconds))
+    work = attack(ATTACKS[name], server=server, http=http, callers=callers, images=images, seconds=seconds)
+    account = asyncio.run(work)
     typer.echo(json.dumps({"codes": account.codes, "request_bytes": account.request_bytes}))
     # Thousands of open calls take gRPC a long time to end in order.
     os._exit(0)

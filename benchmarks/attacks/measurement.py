@@ -24,7 +24,7 @@ from benchmarks.attacks.session_attacks import LARGE_SIZE
 from benchmarks.attacks.witnesses import Witness, health_probe, prompter, uploader, writer
 from benchmarks.figures import p95
 from benchmarks.images.examples import Example
-from benchmarks.servers.local_servers import Servers, running
+from benchmarks.servers.local_servers import Servers, free_ports, running
 from benchmarks.servers.processes import MIB, PeakMemory, private, servers
 from benchmarks.servers.watched_gateway import STALLS_VARIABLE, longest_stall
 from sixpoint.client import Client
@@ -117,7 +117,8 @@ def measure(attack: Attack, *, callers: int, example: Example, triton: str, seco
     Raises:
         Unavailable: The gateway does not start.
     """
-    with _watched(triton) as (gateway, stalls):
+    (http_port,) = free_ports(1)
+    with _watched(triton, http_port) as (gateway, stalls):
         (process,) = servers(gateway.gateway, children=False)
         with Client(gateway.gateway) as client:
             small = client.upload(example.volume)
@@ -131,7 +132,12 @@ def measure(attack: Attack, *, callers: int, example: Example, triton: str, seco
             with (
                 PeakMemory([process], measure=private) as peak,
                 _hostile(
-                    attack, server=gateway.gateway, callers=callers, digests=(small, large), seconds=seconds
+                    attack,
+                    server=gateway.gateway,
+                    http=f"127.0.0.1:{http_port}",
+                    callers=callers,
+                    digests=(small, large),
+                    seconds=seconds,
                 ) as hostile,
             ):
                 started = time.time()
@@ -174,7 +180,7 @@ def _noted(witnesses: _Witnesses) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _watched(triton: str) -> Iterator[tuple[Servers, Path]]:
+def _watched(triton: str, http_port: int) -> Iterator[tuple[Servers, Path]]:
     """Run a gateway whose stalls are written to a file."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixpoint-attacks-"))
@@ -182,7 +188,8 @@ def _watched(triton: str) -> Iterator[tuple[Servers, Path]]:
         stalls.touch()
         os.environ[STALLS_VARIABLE] = str(stalls)
         arguments = ("-m", "benchmarks.servers.watched_gateway")
-        yield stack.enter_context(running(triton_url=triton, arguments=arguments)), stalls
+        settings = {"SIXPOINT_HTTP_PORT": http_port}
+        yield stack.enter_context(running(triton_url=triton, arguments=arguments, settings=settings)), stalls
 
 
 @contextlib.contextmanager
@@ -197,9 +204,11 @@ def _witnesses(server: str, digest: str, example: Example) -> Iterator[_Witnesse
 
 
 @contextlib.contextmanager
-def _hostile(attack: Attack, *, server: str, callers: int, digests: tuple[str, str], seconds: float) -> Iterator[Any]:
+def _hostile(
+    attack: Attack, *, server: str, http: str, callers: int, digests: tuple[str, str], seconds: float
+) -> Iterator[Any]:
     """Start the hostile callers; yield, once they attack, a function that waits for their account."""
-    command = [sys.executable, "-m", "benchmarks.attacks.hostile", attack.name, "--server", server]
+    command = [sys.executable, "-m", "benchmarks.attacks.hostile", attack.name, "--server", server, "--http", http]
     command += ["--callers", str(callers), "--seconds", str(seconds), "--small", digests[0], "--large", digests[1]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_ROOT, text=True) as process:
 

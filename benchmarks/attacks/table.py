@@ -13,6 +13,8 @@ __all__ = ["as_table", "missed"]
 # A polite caller beside n greedy ones keeps its share, of which a fifth may go to measuring and switching.
 _SHARE = 0.8
 _SILENCE_MS = 1000.0
+# Nothing else is answered meanwhile.
+_STALL_MS = 50.0
 
 _COLUMNS = (
     "attack",
@@ -36,6 +38,7 @@ def missed(outcome: Outcome) -> list[str]:
     limits = {
         "the gateway ended": not outcome.alive,
         f"health silent for more than {_SILENCE_MS:g} ms": outcome.silence_ms > _SILENCE_MS,
+        f"the event loop stalled for more than {_STALL_MS:g} ms": outcome.stall_ms > _STALL_MS,
         f"memory after a minute above {REST_FACTOR} x idle": outcome.rest_mib > REST_FACTOR * outcome.idle_mib,
         f"polite caller below {share:.2g} of its rate": outcome.polite_ratio < share,
     }

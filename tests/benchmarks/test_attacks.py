@@ -76,6 +76,7 @@ def test_limits_that_are_missed_are_named() -> None:
     assert missed(OUTCOME) == []
     assert missed(replace(OUTCOME, polite_ratio=0.39)) == ["polite caller below 0.4 of its rate"]
     assert missed(replace(OUTCOME, polite_ratio=0.08, callers=10)) == []
+    assert missed(replace(OUTCOME, stall_ms=50.1)) == ["the event loop stalled for more than 50 ms"]
     assert missed(replace(OUTCOME, rest_mib=131.0)) == ["memory after a minute above 1.3 x idle"]
     assert len(missed(replace(OUTCOME, silence_ms=1001.0, alive=False))) == 2
 
