@@ -9,8 +9,9 @@ import sixpoint
 from gateway.core.access import Role
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Catalog, DeadlineLimits
+from gateway.http.aiaa.admin import ModelCalls
 from gateway.http.aiaa.inference import Inference
-from gateway.http.aiaa.models import describe_model, filter_models
+from gateway.http.aiaa.models import filter_models, find_model, offered_models
 from gateway.http.aiaa.polygon_calls import PolygonCalls
 from gateway.http.calls import Call, Handler
 from gateway.http.door import CallerAddress, Door, HttpRoute
@@ -18,13 +19,9 @@ from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool
 from gateway.http.windows import Windows
 from gateway.http.windows.error_forms import aiaa_error_response
-from sixpoint.errors import NotFound
 
 __all__ = ["aiaa_door"]
 
-_NO_MODELS_HERE = (
-    "models are not changed over HTTP; whoever manages this gateway publishes them (exporter publish) and removes them"
-)
 _DOCS = """\
 AIAA v1, as sixpoint serves it. Images are NIfTI, NRRD or MetaImage; masks come back on their grid.
 
@@ -41,6 +38,7 @@ AIAA v1, as sixpoint serves it. Images are NIfTI, NRRD or MetaImage; masks come 
                                 "vertex_index": ..., "vertex_offset": [..], "propagate_neighbor": 1, and for a volume
                                 "slice_index": ..., "propagate_neighbor_3d": 1}
   GET    /logs/                 version and models
+  GET    /admin/model/NAME      what a model says about itself, for admins; they publish and remove models elsewhere
 
 Without session_id the image comes in the field image or datapoint. Points are voxel indices of that image. An ended
 session is answered with 440, other errors with {"error": {"message": [...], "type": ...}, "success": false}.
@@ -69,6 +67,7 @@ def aiaa_door(
     short, upload, segmentation = deadlines
     clients = windows.clients
     polygons = PolygonCalls(files=files, spool=spool)
+    models = ModelCalls(catalog)
     inference = Inference(catalog=catalog, images=images, files=files, windows=windows, spool=spool)
     routes = [
         HttpRoute("GET", "/v1/models/", _models(catalog), Role.VIEWER, short, short=True),
@@ -77,7 +76,7 @@ def aiaa_door(
         HttpRoute("DELETE", "/session/{session_id}", clients.remove, Role.ANNOTATOR, short),
         HttpRoute("GET", "/logs/", _logs(catalog), Role.VIEWER, short, short=True),
         HttpRoute("GET", "/docs/", _docs, None, short),
-        HttpRoute("GET", "/admin/model/{name}", _config(catalog), Role.ADMIN, short, short=True),
+        HttpRoute("GET", "/admin/model/{name}", models.describe, Role.ADMIN, short, short=True),
     ]
     routes += [
         HttpRoute("POST", f"/v1/{kind}/", inference.of_kind(kind), Role.ANNOTATOR, segmentation)
@@ -88,7 +87,8 @@ def aiaa_door(
         HttpRoute("POST", "/v1/fixpolygon/", polygons.fix, Role.ANNOTATOR, upload),
     ]
     routes += [
-        HttpRoute(method, "/admin/model/{name}", _refuse, Role.ADMIN, short) for method in ("PUT", "PATCH", "DELETE")
+        HttpRoute(method, "/admin/model/{name}", handle, Role.ADMIN, short)
+        for method, handle in (("PUT", models.add), ("PATCH", models.change), ("DELETE", models.remove))
     ]
     return Door(
         "aiaa",
@@ -115,9 +115,10 @@ def _models(catalog: Catalog) -> Handler:
     async def models(call: Call) -> Response:
         query, tenant = call.request.query_params, call.principal.tenant
         if query.get("model"):
-            return JSONResponse(describe_model(catalog.get(query["model"], tenant=tenant)))
-        chosen = filter_models(catalog.list(tenant=tenant), label=query.get("label", ""), kind=query.get("type", ""))
-        return JSONResponse([describe_model(model) for model in chosen])
+            return JSONResponse(find_model(query["model"], catalog, tenant=tenant).describe())
+        models = offered_models(catalog.list(tenant=tenant))
+        chosen = filter_models(models, label=query.get("label", ""), kind=query.get("type", ""))
+        return JSONResponse([each.describe() for each in chosen])
 
     return models
 
@@ -134,18 +135,3 @@ async def _docs(call: Call) -> Response:
     """``GET /docs/``."""
     del call
     return PlainTextResponse(_DOCS)
-
-
-def _config(catalog: Catalog) -> Handler:
-    async def config(call: Call) -> Response:
-        """``GET /admin/model/{name}``: what AIAA calls the configuration is our description of the model."""
-        model = catalog.get(call.request.path_params["name"], tenant=call.principal.tenant)
-        return JSONResponse({**describe_model(model), "sixpoint": model.spec.model_dump(mode="json")})
-
-    return config
-
-
-async def _refuse(call: Call) -> Response:
-    """Refuse to change models."""
-    del call
-    raise NotFound(_NO_MODELS_HERE)

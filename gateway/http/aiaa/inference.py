@@ -11,8 +11,8 @@ from fastapi import Response
 from gateway.core.access import Activity
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Catalog, Model
-from gateway.http.aiaa.models import model_type
-from gateway.http.aiaa.points import inside_cut, plan_boundary, plan_clicks, read_boundary, read_clicks
+from gateway.http.aiaa.models import OfferedModel, find_model, model_type
+from gateway.http.aiaa.points import inside_cut, one_slice, plan_boundary, plan_clicks, read_boundary, read_clicks
 from gateway.http.calls import Call, Handler
 from gateway.http.errors import HttpRefusal
 from gateway.http.forms import Form, FormFile, parse_object, read_form
@@ -88,7 +88,8 @@ class Inference:
             name = call.request.query_params.get("model", "")
             if not name:
                 raise InvalidArgument("the address names no model; add ?model=NAME, with a name from /v1/models")
-            model = self._catalog.get(name, tenant=call.principal.tenant)
+            offered = find_model(name, self._catalog, tenant=call.principal.tenant)
+            model = offered.model
             output = check_output(call.request.query_params.get("output", ""))
             folder = await call.stack.enter_async_context(self._spool.folder())
             form = await read_form(call, folder, max_bytes=self._files.max_body_bytes)
@@ -98,16 +99,16 @@ class Inference:
                 compress=params.get("result_compress", True) is not False,
                 dtype=check_result_dtype(params.get("result_dtype"), labels=len(model.spec.labels)),
             )
-            chosen = _CALLS[model_type(model.spec)] if kind == "inference" else kind
+            chosen = _CALLS[offered.kind] if kind == "inference" else kind
             async with call.while_connected():
-                return await self._answer(call, model, chosen, form, params, folder, file_format, output)
+                return await self._answer(call, offered, chosen, form, params, folder, file_format, output)
 
         return answer
 
     async def _answer(
         self,
         call: Call,
-        model: Model,
+        offered: OfferedModel,
         kind: str,
         form: Form,
         params: Mapping[str, object],
@@ -115,7 +116,9 @@ class Inference:
         file_format: FileFormat,
         output: str,
     ) -> Response:
-        points, results = _read_points(model, kind, params), self._windows.results
+        model, results = offered.model, self._windows.results
+        points = _read_points(model, kind, params)
+        number = one_slice(points) if offered.by_slice and isinstance(points, ClientPoints) else None
         target = await self._image(call, form, folder, lasting=isinstance(points, ClientPoints))
         try:
             geometry = (await self._images.describe(target.handle.digest, principal=call.principal)).geometry
@@ -127,6 +130,8 @@ class Inference:
                 if not isinstance(points, ClientPoints):
                     answer_params = {"points": _whole(points)}
                 result = await self._annotate(call, model, target, points, geometry)
+                if number is not None:
+                    result = await results.on_slice(result, number, geometry)
             path = await results.write(result, geometry, folder, file_format)
         except ImageNotFound as error:
             if not target.sent_along:

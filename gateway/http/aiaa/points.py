@@ -15,7 +15,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, Point, Prompt
 
-__all__ = ["inside_cut", "plan_boundary", "plan_clicks", "read_boundary", "read_clicks"]
+__all__ = ["inside_cut", "one_slice", "plan_boundary", "plan_clicks", "read_boundary", "read_clicks"]
 
 _MIN_POINTS = 6
 
@@ -90,6 +90,22 @@ def read_clicks(params: Mapping[str, object], *, spec: ModelSpec) -> ClientPoint
             violations=(Violation("params.foreground", "at least 1 point"),),
         )
     return points
+
+
+def one_slice(points: ClientPoints) -> int:
+    """Return the number of the slice on which all clicks of an object lie.
+
+    Raises:
+        PromptError: They lie on several slices.
+    """
+    numbers = sorted({int(z) for _, _, z in (*points.foreground, *points.background)})
+    if len(numbers) > 1:
+        raise PromptError(
+            f"the points lie on {len(numbers)} slices, and this model is for one slice: send the points of one slice, "
+            "with the same third number, or choose the model for volumes (deepgrow_3d)",
+            violations=(Violation("params.foreground", "points of one slice"),),
+        )
+    return numbers[0]
 
 
 def plan_clicks(points: ClientPoints, *, spec: ModelSpec, model: str, geometry: Geometry) -> list[Prompt]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.core.access import Activity
@@ -18,7 +18,7 @@ from gateway.http.windows.annotating import Annotating
 from gateway.http.windows.handles import ImageHandle
 from gateway.http.windows.label_files import FileFormat, label_map_bytes, write_label_map
 from sixpoint.geometry import Geometry
-from sixpoint.mask import PackedMask, Timings, voxels_of
+from sixpoint.mask import PackedMask, Timings, pack, voxels_of
 from sixpoint.prompts import ExtremePoints, Point, Prompt
 
 __all__ = ["Result", "Results"]
@@ -99,6 +99,21 @@ class Results:
                     timings = event.timings
         return Result(parts, names, timings)
 
+    async def on_slice(self, result: Result, number: int, geometry: Geometry) -> Result:
+        """Return what of a result lies on one slice.
+
+        Args:
+            result: The result.
+            number: Number of the slice: the last of the voxel indices (x, y, z).
+            geometry: Geometry of the image.
+
+        Raises:
+            ResourceExhausted: There is no memory for it now.
+        """
+        async with self.room(label_map_bytes(geometry, result.parts)):
+            parts = [(label, await asyncio.to_thread(_on_slice, mask, number)) for label, mask in result.parts]
+        return replace(result, parts=parts)
+
     async def write(self, result: Result, geometry: Geometry, folder: SpoolFolder, file_format: FileFormat) -> Path:
         """Write a result as a label map on the grid of its image.
 
@@ -142,6 +157,12 @@ class Results:
             self._memory.check(nbytes, what="the label map")
             async with self._memory.memory(nbytes):
                 yield
+
+
+def _on_slice(mask: PackedMask, number: int) -> PackedMask:
+    x, y, z = mask.lower
+    # Empty if the slice is outside of the mask's box.
+    return pack(voxels_of(mask)[max(0, number - z) :][: 1 if number >= z else 0], (x, y, number))
 
 
 def _extreme_points(masks: Sequence[PackedMask]) -> list[Point]:

@@ -127,6 +127,29 @@ def test_clicks_begin_an_object_and_correct_it(
         assert mask[16, 17, 20] == 1
 
 
+@pytest.mark.parametrize("kind", ["deepgrow", "inference"])
+def test_clicks_on_a_slice_give_the_mask_of_that_slice(
+    aiaa: AiaaSite, image_file: Path, tmp_path: Path, kind: str
+) -> None:
+    session = aiaa.open_session(image_file)
+
+    def mask(model: str, points: object) -> Array:
+        path = f"/v1/{kind}?model={model}&session_id={session}"
+        _, content = aiaa.python("POST", path, params={"foreground": points, "background": []}).parts()
+        return read_mask(content, tmp_path / "mask.nii.gz", noisy_volume())
+
+    # MITK adds the answer to what it has: other slices must be empty. Slices come in any order.
+    for number in (16, 13, 16):
+        points = [[20, 17, number], [16, 17, number]]
+        whole, alone = mask("annotation_deepgrow_3d", points), mask("annotation_deepgrow_2d", points)
+        assert alone.any()
+        assert np.array_equal(alone[number], whole[number])
+        assert np.count_nonzero(whole) > np.count_nonzero(alone) == np.count_nonzero(alone[number])
+    path = f"/v1/{kind}?model=annotation_deepgrow_2d&session_id={session}"
+    refused = aiaa.python("POST", path, params={"foreground": [[20, 17, 16]], "background": [[20, 17, 15]]})
+    assert (refused.status, "on 2 slices" in refused.message) == (400, True)
+
+
 @pytest.mark.parametrize("kind", ["segmentation", "inference"])
 def test_a_segmentation_comes_with_its_extreme_points(
     http_gateway: Gateway, aiaa: AiaaSite, tmp_path: Path, kind: str

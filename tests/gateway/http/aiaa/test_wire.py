@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from gateway.core.runtime import Model
-from gateway.http.aiaa.models import describe_model, filter_models
+from gateway.http.aiaa.models import filter_models, offered_models
 from gateway.server import Gateway
 from sixpoint.model_spec import PromptKind
 from tests.gateway.http.aiaa.clients import AiaaSite
 from tests.gateway.prompts import POINTS
-from tests.support.models import ELLIPSOID_SPEC
+from tests.support.models import DEAF_SPEC, ELLIPSOID_SPEC
 
 SIX = POINTS.astype(int).tolist()
 SHIPPED = ("annotation", "segmentation_hippocampus")
@@ -90,16 +90,47 @@ def test_the_name_of_a_label_finds_its_models(aiaa: AiaaSite, query: str, names:
     assert [model["name"] for model in models if model["name"] in SHIPPED] == names
 
 
-def test_models_that_take_clicks_only_are_of_type_deepgrow() -> None:
+def test_models_that_take_clicks_are_offered_for_slices_and_for_volumes() -> None:
     spec = ELLIPSOID_SPEC.model_copy(update={"prompts": (PromptKind.CLICKS,)})
-    model = Model("clicks", "1", spec)
-    assert (describe_model(model)["type"], describe_model(model)["deepgrow"]) == ("deepgrow", "3d")
-    assert filter_models([model], label="spleen", kind="deepgrow") == [model]
+    clicks, deaf = Model("clicks", "1", spec), Model("deaf", "2", DEAF_SPEC)
+    offered = filter_models(offered_models([clicks, deaf]), label="spleen", kind="deepgrow")
+    assert [(each.name, each.describe()["deepgrow"]) for each in offered] == [
+        ("clicks", "3d"),
+        ("clicks_deepgrow_2d", "2d"),
+        ("deaf_deepgrow_2d", "2d"),
+        ("deaf_deepgrow_3d", "3d"),
+    ]
+    # A model of the repository keeps its name.
+    taken = Model("deaf_deepgrow_2d", "7", ELLIPSOID_SPEC)
+    names = [(each.name, each.kind) for each in offered_models([deaf, taken])]
+    assert names == [("deaf", "annotation"), ("deaf_deepgrow_2d", "annotation"), ("deaf_deepgrow_3d", "deepgrow")]
+
+
+def test_clients_that_look_for_clicks_find_the_shipped_model(aiaa: AiaaSite) -> None:
+    models = json.loads(aiaa.call("GET", "/v1/models?type=deepgrow&label=spleen").body)
+    shipped = [(model["name"], model["deepgrow"]) for model in models if model["name"].startswith("annotation")]
+    assert shipped == [("annotation_deepgrow_2d", "2d"), ("annotation_deepgrow_3d", "3d")]
+    assert aiaa.call("GET", "/v1/models?model=segmentation_hippocampus_deepgrow_2d").status == 404
 
 
 def test_an_admin_sees_the_description_of_a_model_and_changes_none(aiaa: AiaaSite) -> None:
     config = aiaa.call("GET", "/admin/model/annotation").json()
     assert (config["type"], isinstance(config["sixpoint"], dict)) == ("annotation", True)
-    for method in ("PUT", "PATCH", "DELETE"):
-        answer = aiaa.call(method, "/admin/model/annotation")
-        assert (answer.status, "exporter publish" in answer.message) == (404, True)
+    refusals = {
+        ("PATCH", "annotation"): (409, "publish a new version"),
+        ("DELETE", "annotation"): (409, "exporter remove annotation 5"),
+        ("DELETE", "annotation_deepgrow_2d"): (409, "exporter remove annotation 5"),
+        ("PATCH", "none"): (404, "no model is called"),
+        ("DELETE", "none"): (404, "no model is called"),
+        ("PUT", "new"): (409, "exporter pull ngc:"),
+    }
+    for (method, name), (code, words) in refusals.items():
+        answer = aiaa.call(method, f"/admin/model/{name}", body=b'{"path": "nvidia/med/x", "version": "1"}')
+        assert (answer.status, words in answer.message) == (code, True), answer.body
+
+
+def test_nobody_sends_a_program_as_a_model(aiaa: AiaaSite, tmp_path: Path) -> None:
+    (tmp_path / "model.ts").write_bytes(b"PK" + bytes(2**20))
+    answer = aiaa.python("PUT", "/admin/model/new", params={}, image=tmp_path / "model.ts", field="data")
+    assert (answer.status, "are programs" in answer.message) == (403, True)
+    assert aiaa.call("GET", "/admin/model/new").status == 404
