@@ -16,6 +16,7 @@ from gateway.http.door import Door, HttpRoute
 from gateway.http.errors import HttpRefusal, error_response
 from gateway.http.pages import Pages
 from gateway.http.path_tokens import PathTokens
+from gateway.http.requests.bodies import DEFAULT_HEADERS, announces_body
 from sixpoint.errors import InvalidArgument, NotFound, SixpointError
 
 __all__ = ["Door", "HttpRoute", "http_app"]
@@ -123,7 +124,10 @@ def _refusing(
         path = str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
         forms = (door.error_form for door in doors if f"{path}/".startswith(f"/{door.name}/"))
         response = next(forms, error_response)(HttpRefusal(code, error))
-        response.headers.update(getattr(failure, "headers", None) or {})
+        response.headers.update({**DEFAULT_HEADERS, **(getattr(failure, "headers", None) or {})})
+        if announces_body(request.scope):
+            # Nobody reads it.
+            response.headers["connection"] = "close"
         return response
 
     return refuse

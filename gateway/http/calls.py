@@ -33,7 +33,7 @@ from gateway.http.errors import ErrorForm, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.origins import OriginPolicy
 from gateway.http.path_tokens import principal_in
-from gateway.http.requests.bodies import AnswerSender, RequestBody
+from gateway.http.requests.bodies import AnswerSender, RequestBody, announces_body
 from gateway.http.requests.call import Call
 from gateway.http.requests.observation import CallObserver, Outcome
 from gateway.observability.pseudonyms import pseudonym
@@ -209,6 +209,11 @@ class CallRunner:
                 )
                 async with self._turns.take() if rules.short else contextlib.nullcontext():
                     response = await handle(call)
+                if not body.complete and announces_body(request.scope):
+                    # Nobody read it: one that never ends would keep the connection after the answer.
+                    await body.discard(_DISCARD_BYTES if rules.role else _MIN_DISCARD_BYTES)
+                    if not body.complete:
+                        response.headers["connection"] = "close"
                 await response(request.scope, receive, guarded)
 
     async def _identify(self, scope: _Scope) -> Principal:

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.core.access import NO_AUDIT, NOBODY, Auditor, Authenticator, Principal, note_refusal
 from gateway.http.errors import as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
+from gateway.http.requests.bodies import DEFAULT_HEADERS, announces_body
 from sixpoint.errors import SixpointError
 
 __all__ = ["PathTokens", "principal_in"]
@@ -93,4 +94,9 @@ async def _refuse(scope: _Scope, receive: _Receive, send: _Send, error: Sixpoint
         # Before it is accepted, that is HTTP 403.
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return
-    await error_response(as_refusal(error))(scope, receive, send)
+    response = error_response(as_refusal(error))
+    response.headers.update(DEFAULT_HEADERS)
+    if announces_body(scope):
+        # Nobody reads it.
+        response.headers["connection"] = "close"
+    await response(scope, receive, send)

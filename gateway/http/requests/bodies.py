@@ -10,18 +10,30 @@ from typing import Any
 from gateway.core.runtime.fairness import Transfers
 from sixpoint.errors import Cancelled
 
-__all__ = ["AnswerSender", "RequestBody"]
+__all__ = ["DEFAULT_HEADERS", "AnswerSender", "RequestBody", "announces_body"]
 
 _DISCARD_SECONDS = 5.0
 # Prompts and masks, as over gRPC, are not held up; images are.
 _UNPACED_BYTES = 2**20
-# Patients' data stay in no cache. No answer is a page with scripts, unless a door's says so itself.
-_DEFAULTS = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-)
+DEFAULT_HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+"""Headers of every answer that has none of these names itself: patients' data stay in no cache, and no answer is a page
+with scripts."""
+_DEFAULTS = [(name.encode(), value.encode()) for name, value in DEFAULT_HEADERS.items()]
+
+
+def announces_body(scope: MutableMapping[str, Any]) -> bool:
+    """Whether a request says that a body follows its headers.
+
+    Args:
+        scope: ASGI scope of the request.
+    """
+    headers = {name.lower(): value for name, value in scope.get("headers", ())}
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip() not in (b"", b"0")
 
 
 class RequestBody:
