@@ -50,7 +50,7 @@ def read_geometry(form: Form) -> Geometry:
     if len(size) != _AXES or not all(isinstance(number, int) for number in size):
         raise VolumeError(f"metadata.dimensions has {len(size)} numbers; expected the voxels along x, y and z")
     x, y, z = (int(number) for number in size)
-    places = {name: tuple(map(float, _numbers(content, name))) for name in ("spacing", "origin", "direction")}
+    places = {name: _places(content, name) for name in ("spacing", "origin", "direction")}
     return Geometry(size=(x, y, z), **places)  # type: ignore[arg-type]  # checked there
 
 
@@ -61,6 +61,14 @@ def _numbers(content: dict[str, object], name: str) -> list[int | float]:
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         raise VolumeError(f"metadata.{name} has something else than numbers")
     return values
+
+
+def _places(content: dict[str, object], name: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, _numbers(content, name)))
+    except OverflowError:
+        # JSON has whole numbers of any length.
+        raise VolumeError(f"metadata.{name} has a number that is too large") from None
 
 
 async def unpacked(file: FormFile, nbytes: int) -> AsyncIterator[bytes]:

@@ -66,6 +66,7 @@ FLOATS = IMAGE.array.astype("<f4").tobytes()
         (raw(gzip.compress(FLOATS), spacing=[0, 1, 1]), "must be positive"),
         (raw(gzip.compress(FLOATS), spacing=[1, "1", 1]), "something else than numbers"),
         (raw(gzip.compress(FLOATS), spacing=[1e400, 1, 1]), "not finite"),
+        (raw(gzip.compress(FLOATS), origin=[10**400, 0, 0]), "metadata.origin has a number that is too large"),
         (raw(gzip.compress(FLOATS), direction=[1] * 9), "orthogonal"),
         (raw(gzip.compress(FLOATS), direction=[1, 0]), "needs 9 numbers"),
         (raw(gzip.compress(FLOATS), dimensions=[40, 36]), "has 2 numbers; expected the voxels along x, y and z"),
