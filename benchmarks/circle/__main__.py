@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.circle.cases import coils, hippocampi
-from benchmarks.circle.pictures import draw, summary
+from benchmarks.circle.pictures import draw_clicks, report_page, summary
 from benchmarks.circle.run import annotate_alone, annotate_in_the_circle, write_figures
 from benchmarks.servers.local_servers import running
 from sixpoint.client import Client
@@ -67,10 +67,10 @@ def main(
             held_out=(validation, 0.0),
             say=_say,
         )
-        page, picture = draw(client, DATASET, alone, circle, read_decisions(output / "loop"))
+        page = report_page(client, DATASET, read_decisions(output / "loop"))
     seconds = time.monotonic() - began
     write_file(output / "report.html", page.encode())
-    write_file(output / "circle.svg", picture.encode())
+    write_file(output / "circle.svg", draw_clicks(alone, circle).encode())
     write_figures(alone, circle, output / "figures.json", seconds=seconds)
     for line in summary(alone, circle):
         _say(line)

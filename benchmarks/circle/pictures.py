@@ -11,21 +11,19 @@ from sixpoint.client import Client
 from sixpoint.dataset_report import Marker, Series, collect_figures, hardest_cases, line_chart, render_page
 from sixpoint.loop import Decision
 
-__all__ = ["draw", "summary"]
+__all__ = ["draw_clicks", "report_page", "summary"]
 
 _WINDOW = 5
 
 
-def draw(
-    client: Client,
-    dataset: str,
-    alone: Sequence[CaseResult],
-    circle: Sequence[CaseResult],
-    decisions: Sequence[Decision],
-) -> tuple[str, str]:
-    """Render the report of the dataset as HTML, and the picture as SVG."""
+def report_page(client: Client, dataset: str, decisions: Sequence[Decision]) -> str:
+    """Render the report of the dataset as HTML."""
     figures = collect_figures(client, dataset, decisions)
-    page = render_page(figures, hardest_cases(client, figures.cases))
+    return render_page(figures, hardest_cases(client, figures.cases))
+
+
+def draw_clicks(alone: Sequence[CaseResult], circle: Sequence[CaseResult]) -> str:
+    """Draw the clicks of each case with and without the circle, as SVG."""
     before = _in_order(alone, circle)
     versions = [result.structures[0].version for result in circle]
     markers = [
@@ -37,14 +35,13 @@ def draw(
         Series(f"{name}, mean of {_WINDOW}", _moving_mean([_clicks(result) for result in results]))
         for name, results in (("without", before), ("with", circle))
     ]
-    picture = line_chart(
+    return line_chart(
         series,
         title="Correcting clicks per structure, with and without the circle",
         x_label="cases in the order of their annotation",
         y_label="clicks",
         markers=markers,
     )
-    return page, picture
 
 
 def summary(alone: Sequence[CaseResult], circle: Sequence[CaseResult]) -> list[str]:

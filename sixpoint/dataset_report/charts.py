@@ -63,12 +63,11 @@ def line_chart(
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
         f'<text x="{_LEFT}" y="18" font-size="14" font-weight="bold">{escape(title)}</text>',
     ]
-    for tick in range(_TICKS + 1):
-        y = low_y + (high_y - low_y) * tick / _TICKS
+    for y in _ticks(low_y, high_y):
         height = place(low_x, y)[1]
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{height}" y2="{height}" stroke="#dddddd"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{height + 4}" text-anchor="end">{y:.3g}</text>')
-        x = low_x + (high_x - low_x) * tick / _TICKS
+    for x in _ticks(low_x, high_x):
         across = place(x, low_y)[0]
         parts.append(f'<text x="{across}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{x:.3g}</text>')
     for marker in markers:
@@ -106,6 +105,14 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     if low == high:
         return low - 0.5, high + 0.5
     return low, high + 0.05 * (high - low)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers within a range, about six of them."""
+    rough = (high - low) / _TICKS
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= rough * (1 - 1e-9))
+    return [number * step for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def _inner_height() -> float:

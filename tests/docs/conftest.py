@@ -28,8 +28,10 @@ class Servers:
     repository: Path
 
     def localised(self, text: str) -> str:
-        """A command or a program, with the addresses of these servers in place of the default ones."""
+        """A command or a program, with the addresses of these servers for the default ones, and short trainings."""
         text = text.replace("127.0.0.1:50051", self.gateway).replace("127.0.0.1:8001", self.triton)
+        # A reader trains for minutes.
+        text = text.replace("minutes: 4", "minutes: 4, steps: 1")
         return text.replace("127.0.0.1:8000", self.http)
 
 

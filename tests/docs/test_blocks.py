@@ -17,8 +17,9 @@ from tests.docs.blocks import Block, Command, commands, difference, pages, read_
 from tests.docs.conftest import Servers
 from tests.support.paths import ROOT
 
-# The publishing page adds a model to the repository, which other pages do not show: it comes last.
-PAGES = sorted(pages(), key=lambda page: page.name == "publish.md")
+# These pages add models and versions to the repository, which other pages do not show: they come last.
+LAST = ("publish.md", "your-own-model.md")
+PAGES = sorted(pages(), key=lambda page: LAST.index(page.name) if page.name in LAST else -1)
 RUNNABLE = {"python", "console"}
 
 
@@ -45,7 +46,7 @@ def run_command(command: Command, ids: dict[str, str], servers: Servers) -> str:
             text, real = f"{text.replace(name, '')} -- {real}", ""
         text = text.replace(name, real)
     done = subprocess.run(
-        ["bash", "-c", text], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=250
+        ["bash", "-c", text], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=600
     )
     failed = done.returncode and not command.output.startswith("error")
     return f"$ {text}\n{done.stdout}" if failed else difference(command.output, done.stdout, ids)

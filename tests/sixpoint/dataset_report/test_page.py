@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -86,6 +87,12 @@ def test_a_report_of_nothing_says_so() -> None:
     page = render_page(figures(cases=0))
     assert "svg" not in page.partition("</style>")[2]
     assert page.count("Nothing yet.") == 5
+
+
+def test_the_axes_have_round_numbers() -> None:
+    picture = line_chart([Series("a", [(1, 0.42), (12, 0.97)])], title="t", x_label="x", y_label="y")
+    assert re.findall(r'middle">(\d+)</text>', picture) == ["5", "10"]
+    assert re.findall(r'end">([\d.]+)</text>', picture) == ["0.6", "0.8"]
 
 
 def test_a_chart_of_one_value_and_of_none() -> None:
