@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from sixpoint._typing import Array
 from sixpoint.client import AnnotationInfo, Client, DatasetImage, DatasetInfo
+from sixpoint.datasets.bids_layout import bids_paths, bids_texts
 from sixpoint.datasets.layouts import Layout, dataset_json, image_path, label_path, splits_json
 from sixpoint.datasets.manifest import Manifest, ManifestCase, file_sha256, json_bytes, write_manifest
 from sixpoint.errors import DatasetError
@@ -22,6 +23,7 @@ from sixpoint.volume import write_image
 __all__ = ["ExportResult", "ExportedCase", "export_dataset"]
 
 _SPLITS = ("training", "validation", "test")
+_Paths = Mapping[str, tuple[PurePosixPath, PurePosixPath]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def export_dataset(
         name: Name of the dataset.
         folder: Folder to write; it must not be there, or be empty.
         modality: Modality of the images, such as "CT"; it is not known from the dataset, and nnU-Net normalises by it.
+            For BIDS "CT", "PET", or the contrast of MR images, such as "T1w".
         layout: Layout of the folder.
         labels: Names of the labels to write, which get the numbers 1, 2, ...; empty for all of the dataset.
         state: State of the annotations.
@@ -82,7 +85,8 @@ def export_dataset(
 
     Raises:
         DatasetNotFound: There is no such dataset.
-        DatasetError: The folder is not empty, a label is not the dataset's, or no case can be written.
+        DatasetError: The folder is not empty, a label is not the dataset's, BIDS has no suffix for the modality, or no
+            case can be written.
     """
     if not modality.strip():
         raise DatasetError(
@@ -96,6 +100,7 @@ def export_dataset(
     for each in client.datasets.annotations(name, state=state):
         latest.setdefault(each.image_digest, each)
     images = client.datasets.images(name)
+    paths = _paths(images, layout, modality)
     written: list[tuple[ExportedCase, ManifestCase]] = []
     left_out: dict[str, str] = {}
     for number, image in enumerate(images, 1):
@@ -108,7 +113,9 @@ def export_dataset(
             if reason := _overlap(masks, numbers):
                 left_out[image.case_name] = reason
             else:
-                written.append(_write(client, image, annotation, masks, folder, layout=layout, numbers=numbers))
+                written.append(
+                    _write(client, image, annotation, masks, folder, paths=paths[image.case_name], numbers=numbers)
+                )
         progress(number, len(images))
     if not written:
         raise DatasetError(
@@ -116,10 +123,28 @@ def export_dataset(
             f"{next(iter(left_out.values()), 'it has no images')}"
         )
     cases = tuple(case for case, _ in written)
-    _write_texts(folder, name, cases, layout=layout, modality=modality, numbers=numbers)
+    if layout is Layout.BIDS:
+        splits = {case.case_name: case.split for case in cases}
+        for place, content in bids_texts(name, numbers, splits, paths).items():
+            write_file(folder / place, content.encode() if isinstance(content, str) else json_bytes(content))
+    else:
+        _write_texts(folder, name, cases, layout=layout, modality=modality, numbers=numbers)
     manifest = Manifest(name, layout.value, modality, numbers, state, [case for _, case in written])
     write_manifest(manifest, folder)
     return ExportResult(folder, cases, left_out)
+
+
+def _paths(images: Sequence[DatasetImage], layout: Layout, modality: str) -> _Paths:
+    """Where image and label map of each case are written."""
+    if layout is Layout.BIDS:
+        return bids_paths([image.case_name for image in images], modality)
+    return {
+        image.case_name: (
+            image_path(layout, image.case_name, test=image.split == "test"),
+            label_path(image.case_name, test=image.split == "test"),
+        )
+        for image in images
+    }
 
 
 def _numbers(dataset: DatasetInfo, labels: Sequence[str]) -> dict[str, int]:
@@ -166,11 +191,10 @@ def _write(
     masks: Segmentation,
     folder: Path,
     *,
-    layout: Layout,
+    paths: tuple[PurePosixPath, PurePosixPath],
     numbers: dict[str, int],
 ) -> tuple[ExportedCase, ManifestCase]:
-    test = image.split == "test"
-    image_name, label_name = image_path(layout, image.case_name, test=test), label_path(image.case_name, test=test)
+    image_name, label_name = paths
     volume = client.datasets.download(image.digest)
     write_image(volume.array, volume.geometry, folder / image_name)
     names = {number: label for label, number in numbers.items()}

@@ -21,6 +21,7 @@ class Layout(enum.StrEnum):
 
     NNUNET = "nnunet"
     MSD = "msd"
+    BIDS = "bids"
 
 
 def image_path(layout: Layout, case: str, *, test: bool) -> PurePosixPath:
@@ -37,7 +38,7 @@ def label_path(case: str, *, test: bool) -> PurePosixPath:
 def dataset_json(
     layout: Layout, *, name: str, modality: str, labels: Mapping[str, int], cases: Sequence[str], tests: Sequence[str]
 ) -> dict[str, Any]:
-    """Return what ``dataset.json`` says.
+    """Return what ``dataset.json`` says, which BIDS does not have.
 
     Args:
         layout: The layout.

@@ -13,7 +13,15 @@ import pytest
 import sixpoint
 from sixpoint import errors
 from sixpoint._typing import Array
-from sixpoint.datasets import ImportOptions, LabelNaming, Layout, export_dataset, import_dataset, read_source
+from sixpoint.datasets import (
+    ImportOptions,
+    LabelNaming,
+    Layout,
+    export_dataset,
+    import_dataset,
+    read_source,
+    verify_manifest,
+)
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume, write_image
 from tests.end_to_end.command_line import run
@@ -166,7 +174,12 @@ def test_an_export_comes_back_as_it_was(client: sixpoint.Client, name: str, tmp_
     export_dataset(client, name, tmp_path / "out", modality="CT", layout=layout)
     copy = f"{name} copy"
     client.datasets.create(copy)
-    result = import_dataset(client, copy, read_source(tmp_path / "out"), ImportOptions(add_labels=True, accept=True))
+    assert verify_manifest(tmp_path / "out") == []
+    # BIDS does not say that a label without voxels is absent.
+    naming = LabelNaming({}, complete=True)
+    source = read_source(tmp_path / "out")
+    assert source.layout == layout.value
+    result = import_dataset(client, copy, source, ImportOptions(naming, add_labels=True, accept=True))
     assert not result.left_out
     digests = [
         {each.image_digest: each.digest for each in client.datasets.annotations(each, state="accepted")}

@@ -23,6 +23,9 @@ from sixpoint.protocol import DEFAULT_SERVER
 
 __all__ = ["agreement", "review"]
 
+# A gateway that asks for no identity takes the name that a client sends, which may be none.
+_UNNAMED = "(no name)"
+
 
 @dataset.command(epilog="Example: sixpoint dataset agreement abdomen --tolerance 3")
 def agreement(
@@ -56,7 +59,7 @@ def agreement(
             _text(label.kappa),
             worst.case_name if worst else "",
             _text(worst.dice) if worst else "",
-            ", ".join(worst.annotators) if worst else "",
+            ", ".join(name or _UNNAMED for name in worst.annotators) if worst else "",
         )
         table.add_row(*map(escape, row))
     print_table(table, wide=wide)
@@ -97,7 +100,9 @@ def review(
     for info in waiting:
         labels = ", ".join(label if count else f"no {label}" for label, count in info.voxel_counts.items())
         console.print(
-            escape(f"{info.id} {cases[info.image_digest]} version {info.version} by {info.annotator}: {labels}")
+            escape(
+                f"{info.id} {cases[info.image_digest]} version {info.version} by {info.annotator or _UNNAMED}: {labels}"
+            )
         )
     if not waiting:
         console.print("no annotation waits for a review")

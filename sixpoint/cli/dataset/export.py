@@ -26,10 +26,14 @@ def export(
     name: NameArgument,
     folder: FolderArgument,
     modality: Annotated[
-        str, typer.Option(help="Modality of the images, such as CT or MRI: trainers normalise by it.")
+        str,
+        typer.Option(
+            help="Modality of the images, such as CT or MRI: trainers normalise by it. For BIDS CT, PET, or the "
+            "contrast of MR images, such as T1w."
+        ),
     ] = "",
     layout: Annotated[
-        Layout, typer.Option(help="nnU-Net v2's layout, or that of the Decathlon (MSD).")
+        Layout, typer.Option(help="Layout: nnU-Net v2's, the Decathlon's (msd), or BIDS with derivatives.")
     ] = Layout.NNUNET,
     label: Annotated[
         list[str] | None, typer.Option("--label", "-l", help="Only these labels; may be repeated.")
@@ -40,7 +44,8 @@ def export(
 ) -> None:
     """Write the images of a dataset, and the latest accepted annotation of each, as a folder for trainers.
 
-    `trainer train` and `trainer evaluate` read it. manifest.json says from which annotations it came.
+    `trainer train` and `trainer evaluate` read nnU-Net's and the Decathlon's layout. manifest.json says from which
+    annotations it came.
     """
     if not modality:
         raise typer.BadParameter("--modality is needed, such as CT or MRI: trainers normalise by it")

@@ -97,6 +97,8 @@ def _names(folder: Path, segmentations: list[Path]) -> dict[int, str]:
 def _read_table(path: Path) -> dict[int, str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return {int(row["index"]): row["name"] for row in csv.DictReader(file, delimiter="\t")}
+            return {
+                int(row["index"]): row["name"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            }
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path} names no labels; expected the columns index and name, apart by tabs") from error
