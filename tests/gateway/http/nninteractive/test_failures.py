@@ -125,7 +125,7 @@ def test_calls_of_one_client_take_turns(http_gateway: Gateway) -> None:
             thread.start()
         started = time.monotonic()
         client.heartbeat()
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         for thread in threads:
             thread.join()
         assert all(mask[16, 18, x] for x, _, _ in points)
