@@ -247,3 +247,58 @@ def test_a_study_of_a_server(client: sixpoint.Client, name: str, orthanc: Orthan
     assert {image.case_name for image in images} == {image.digest[:12] for image in images}
     one = read_source(f"{study}/{first.series}")
     assert [case.image for case in one.cases] == [f"{study}/{first.series}"]
+
+
+def test_an_interrupted_import_goes_on(client: sixpoint.Client, name: str, pairs: Path) -> None:
+    source = read_source(pairs)
+
+    def interrupt(step: int, total: int) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_dataset(client, name, source, ImportOptions(NAMING), progress=interrupt)
+    assert [image.case_name for image in client.datasets.images(name)] == ["p1_a"]
+    result = import_dataset(client, name, source, ImportOptions(NAMING))
+    assert [case.is_new for case in result.cases] == [False, True, True]
+    assert len(client.datasets.annotations(name)) == 2
+
+
+def test_images_of_one_subject_are_not_spread_over_splits(client: sixpoint.Client, name: str, tmp_path: Path) -> None:
+    (tmp_path / "dataset_description.json").write_text("{}")
+    for number in range(6):
+        session = f"sub-1_ses-{number}"
+        _volume(number).write(tmp_path / "sub-1" / f"ses-{number}" / "anat" / f"{session}_T1w.nii.gz")
+    source = read_source(tmp_path)
+    with pytest.raises(errors.DatasetError, match="say which part of a case's name is the patient's"):
+        import_dataset(client, name, source)
+    assert client.datasets.get(name).image_count == 0
+    result = import_dataset(client, name, source, ImportOptions(patient=re.compile("sub-[^_]+")))
+    assert (len(result.cases), len({case.split for case in result.cases})) == (6, 1)
+
+
+def test_voxels_to_ignore_are_not_taken_for_background(client: sixpoint.Client, name: str, tmp_path: Path) -> None:
+    for number, (case, labels) in enumerate({"all": _labels(1), "some": _labels(1, 2)}.items()):
+        _volume(number).write(tmp_path / "imagesTr" / f"{case}_0000.nii.gz")
+        write_image(labels, _volume(number).geometry, tmp_path / "labelsTr" / f"{case}.nii.gz")
+    numbers = {"background": 0, "liver": 1, "ignore": 2}
+    described = {"channel_names": {"0": "CT"}, "labels": numbers, "file_ending": ".nii.gz"}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    result = import_dataset(client, name, read_source(tmp_path))
+    assert [case.case_name for case in result.cases] == ["all"]
+    assert "voxels of label 2, of which nothing is known" in result.left_out["some"]
+
+
+def test_a_series_whose_segmentation_is_not_clear_is_left_out(tmp_path: Path) -> None:
+    for case in ("series", "masks", "fine"):
+        write_series(tmp_path / case)
+    write_series(tmp_path / "series", VOXELS + 1, series=2)
+    for number in (1, 2):
+        write_segmentation(tmp_path / "seg.dcm", tmp_path / "fine", [LIVER])
+        (tmp_path / "seg.dcm").rename(tmp_path / "masks" / f"seg-{number}.dcm")
+    source = read_source(tmp_path)
+    assert [case.name for case in source.cases] == ["fine"]
+    assert {case: reason.split(";")[0] for case, reason in source.left_out.items()} == {
+        "series": "it holds 2 DICOM series",
+        "masks": "it holds 2 DICOM segmentations",
+    }
