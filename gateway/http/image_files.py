@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from gateway.core.access import Principal
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
@@ -15,10 +18,13 @@ from gateway.http.forms import FormFile
 from gateway.http.requests.spool import SpoolFolder
 from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
+from sixpoint.volume import voxel_type_number
 
 __all__ = ["ImageFiles", "parse_header"]
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
+# As OHIF sends what it has drawn.
+_BARE = ".bin"
 _CHUNK_BYTES = 2**20
 # Of a zip: how many times its own size its files may take, and what their headers may take besides.
 _UNPACKED, _HEADERS_BYTES = 10, 2**26
@@ -75,6 +81,27 @@ class ImageFiles:
         header = _header(content)
         folder.reserve(header.byte_count)
         return header, voxels
+
+    async def read_on_grid(self, file: FormFile, folder: SpoolFolder, geometry: Geometry) -> tuple[ImageHeader, Path]:
+        """Read a label map of an image; also bare voxels (``.bin``), uint8 or uint16 in the order of the image.
+
+        Args:
+            file: Its file.
+            folder: Folder of the call's files.
+            geometry: Geometry of the image.
+
+        Raises:
+            SixpointError: As :meth:`read` does.
+        """
+        if file.suffix != _BARE:
+            return await self.read(file, folder)
+        count, nbytes = math.prod(geometry.size), file.path.stat().st_size
+        if nbytes not in (count, 2 * count):
+            raise VolumeError(
+                f"the label map has {nbytes} bytes, and the image {count} voxels; expected one or two bytes for each"
+            )
+        voxel_type = voxel_type_number(np.dtype("<u1" if nbytes == count else "<u2"))
+        return ImageHeader("", geometry, voxel_type, nbytes), file.path
 
     async def run(self, program: str, arguments: Sequence[str], folder: SpoolFolder) -> dict[str, Any]:
         """Run a program on what a caller sent, in a process of its own, when it is its turn.

@@ -16,6 +16,7 @@ import sixpoint
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint.prompts import ExtremePoints
+from sixpoint.volume import Volume
 from tests.gateway.http.monai_label.test_masks import SIX
 from tests.support.images import noisy_volume
 from tests.support.servers import running_gateway
@@ -62,6 +63,17 @@ def test_the_client_does_its_work(http_gateway: Gateway, client_module: Any, tmp
     assert file.endswith(".nii.gz")
     assert sitk.ReadImage(file).GetSize() == image.geometry.size
     assert list(result["label_names"]) == ["anterior", "posterior"]
+
+    drawn = np.zeros(image.array.shape, np.uint8)
+    drawn[16, 17, 14:22] = 2
+    drawn[28:30, 30:33, 33:37] = 1
+    Volume(drawn, image.geometry).write(tmp_path / "drawn.nrrd")
+    layers = [{"name": "background_scribbles", "id": 1}, {"name": "foreground_scribbles", "id": 2}]
+    params = {"label_info": layers, "selected_label_name": "liver", "roi": [], "result_extension": ".nrrd"}
+    file, _ = client.infer("annotation_scribbles", "my image", params, label_in=str(tmp_path / "drawn.nrrd"))
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(file))
+    assert mask[drawn == 2].all()
+    assert not mask[drawn == 1].any()
 
     assert client.next_sample("first", {}).get("id") != image.digest
     assert image.digest in client.datastore()["objects"]

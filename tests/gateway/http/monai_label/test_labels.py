@@ -131,6 +131,20 @@ def test_the_next_image_is_one_that_nobody_annotated(viewer: HttpSite, client: s
 STRATEGIES = ("first", "random")
 
 
+def test_bare_voxels_are_a_label_map(viewer: HttpSite, client: sixpoint.Client, tmp_path: Path) -> None:
+    # As OHIF's client for MONAI Label sends them.
+    volume = Volume(SMALL.array + np.int16(3), SMALL.geometry)
+    digest = _send(viewer, volume, tmp_path, "bare")
+    labels = _label_map(volume)
+    files = {"label": ("label.bin", labels.tobytes()), "params": (None, json.dumps({"label_info": INFO}))}
+    assert viewer.request("PUT", f"/datastore/label?image={digest}", files=files).status_code == 200
+    masks = client.datasets.masks(client.datasets.annotations("abdomen", digest=digest)[0].id)
+    assert np.array_equal(masks.mask("liver").array, labels == 3)
+    files["label"] = ("label.bin", labels.tobytes()[1:])
+    refused = viewer.request("PUT", f"/datastore/label?image={digest}", files=files)
+    assert (refused.status_code, "one or two bytes" in refused.text) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("change", "info", "words"),
     [

@@ -11,9 +11,11 @@ import httpx
 import numpy as np
 import pytest
 
+import sixpoint
 from gateway.server import Gateway
 from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
+from sixpoint.prompts import InitialMask, Scribble
 from sixpoint.volume import Volume
 from tests.gateway.http.monai_label.test_masks import OBLIQUE
 from tests.gateway.http.sites import HttpSite, read_mask, split_form
@@ -81,6 +83,28 @@ def test_an_object_is_corrected_by_scribbles(site: HttpSite, session: str, tmp_p
     assert mask[INSIDE].all()
     assert not mask[OUTSIDE].any()
     assert mask[OBJECT].mean() > 0.5
+
+
+def test_masks_are_those_of_grpc(http_gateway: Gateway, site: HttpSite, session: str, tmp_path: Path) -> None:
+    labels = label_map(liver=OBJECT, foreground_scribbles=INSIDE, background_scribbles=OUTSIDE)
+    answer = send(site, session, labels, tmp_path)
+    mask = read_mask(split_form(answer)[1], tmp_path / "mask.nrrd", OBLIQUE)
+    scribbles = Scribble(labels == NAMES.index("foreground_scribbles") + 1), Scribble(labels == 3, False)
+    with (
+        sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as client,
+        client.open_session(OBLIQUE) as ours,
+    ):
+        expected = ours.annotate(InitialMask.of(labels == 1), *scribbles).array
+    assert np.array_equal(mask, expected)
+    # OHIF sends bare voxels.
+    params = {"label_info": INFO, "selected_label_name": "liver", "result_extension": ".nrrd"}
+    for voxels in (labels, labels.astype("<u2")):
+        files = {"params": (None, json.dumps(params)), "label": ("label.bin", voxels.tobytes())}
+        bare = site.request("POST", f"/infer/{MODEL}?session_id={session}", files=files)
+        assert split_form(bare)[1] == split_form(answer)[1]
+    files["label"] = ("label.bin", labels.tobytes()[1:])
+    refused = site.request("POST", f"/infer/{MODEL}?session_id={session}", files=files)
+    assert (refused.status_code, "one or two bytes" in refused.text) == (400, True)
 
 
 @pytest.mark.parametrize("roi", [[], [4, 45, -3, 34, 3, 29]])
