@@ -111,7 +111,7 @@ def test_a_body_that_trickles_ends_at_every_door(strict: Gateway) -> None:
         ]
         return door, f"{method} {path}", 408 if 408 in codes else codes[0]
 
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(40) as pool:
         for door, route, code in pool.map(send, [*WITH_BODY, *NO_ROUTES]):
             # Some read no body; all close the connection.
             assert code == 200 or 400 <= code < 500, (route, code)
@@ -130,7 +130,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_comes(strict: Gateway) ->
         assert code == 200 or 400 <= code < 500, (method, path, code)
         return door if code == 413 and b"at most" in answer else ""
 
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(40) as pool:
         assert set(pool.map(send, WITH_BODY)) == READERS | {""}
 
 
