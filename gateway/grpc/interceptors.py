@@ -28,14 +28,14 @@ from gateway.core.access import (
     note_refusal,
 )
 from gateway.core.runtime import DeadlineLimits
-from gateway.core.runtime.fairness import Turns, acting_for
+from gateway.core.runtime.fairness import Turns, acting_for, refusal_pause
 from gateway.grpc.decoding import decode_request, decode_stream, decoder, with_size
 from gateway.grpc.handler_cache import HandlerCache
 from gateway.grpc.identity import CallContext, caller_of, credentials_of, peer_of, while_identified
 from gateway.grpc.message_turns import MessageTurns
 from gateway.grpc.other_services import read_in_turn
 from gateway.grpc.permissions import role_for
-from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error, refusal_pause
+from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error
 from gateway.grpc.running_calls import RunningCalls
 from gateway.grpc.upload_messages import upload_decoder
 from gateway.observability.pseudonyms import pseudonym

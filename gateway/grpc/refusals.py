@@ -1,26 +1,24 @@
-"""Errors as calls end with them: which class they are, how gRPC is told, and for how long they are held back."""
+"""Errors as calls end with them: which class they are, and how gRPC is told."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
 
-from sixpoint.errors import InternalError, ResourceExhausted, SixpointError, StorageFull
+from sixpoint.errors import InternalError, SixpointError
 from sixpoint.protocol import DETAILS_KEY, error_to_status, status_code
 
-__all__ = ["AbortArguments", "abort", "abort_arguments", "as_sixpoint_error", "forgetting_frames", "refusal_pause"]
+__all__ = ["AbortArguments", "abort", "abort_arguments", "as_sixpoint_error", "forgetting_frames"]
 
 _log = logging.getLogger(__name__)
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-_MAX_PAUSE_S, _MIN_PART = 2.0, 0.5
 AbortArguments = tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]]]
 """Code, text and metadata of an error."""
 
@@ -47,16 +45,6 @@ def forgetting_frames() -> Iterator[None]:
 
 def _forget_frames(error: Exception) -> None:
     error.__traceback__ = None
-
-
-def refusal_pause(error: SixpointError) -> float:
-    """Return the seconds for which to hold an error back: part of those after which to try again if a limit is reached.
-
-    A caller that sends again at once would keep the gateway busy with refusing it. Those that were refused together
-    are not told, and do not come back, at the same moment.
-    """
-    limited = isinstance(error, ResourceExhausted) and not isinstance(error, StorageFull)
-    return min((error.retry_after or 0.0) / 2, _MAX_PAUSE_S) * random.uniform(_MIN_PART, 1.0) if limited else 0.0
 
 
 def as_sixpoint_error(failure: Exception) -> SixpointError:

@@ -28,7 +28,7 @@ from gateway.core.access import (
     note_refusal,
 )
 from gateway.core.runtime import Deadline, DeadlineLimits
-from gateway.core.runtime.fairness import Transfers, Turns, acting_for
+from gateway.core.runtime.fairness import Transfers, Turns, acting_for, refusal_pause
 from gateway.http.errors import ErrorForm, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.origins import OriginPolicy
@@ -160,6 +160,9 @@ class CallRunner:
                 level = logging.DEBUG
             note_refusal(self._auditor, principal or replace(NOBODY, peer=peer_of(scope)), route, error)
             if not guarded.started:
+                if principal is not None:
+                    # Strangers are throttled by the authenticator, and wait for nothing here.
+                    await asyncio.sleep(refusal_pause(error))
                 if refusal.code != HTTPStatus.REQUEST_TIMEOUT:
                     with acting_for(principal.account if principal else ""):
                         await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)

@@ -19,10 +19,9 @@ from functools import partial
 from gateway.contract import PHASES, read_change, read_mask_request, read_prompts, write_result
 from gateway.core.access import NO_AUDIT, Auditor, Principal, note_refusal
 from gateway.core.runtime import Deadline, Stage
-from gateway.core.runtime.fairness import Pace
+from gateway.core.runtime.fairness import Pace, refusal_pause
 from gateway.core.runtime.phases import action as traced_action
 from gateway.core.sessions import AnnotationResult, Engine, check_request_id
-from gateway.grpc.refusals import refusal_pause
 from gateway.grpc.servicers.action_queue import Action, ActionQueue, join_prompts
 from gateway.grpc.servicers.stream_memory import StreamShare
 from sixpoint.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, SixpointError, Unavailable, Violation

@@ -12,8 +12,8 @@ import grpc.aio
 import pytest
 
 from gateway.core.access import OpenAccess, Role
+from gateway.core.runtime.fairness import refusal_pause
 from gateway.grpc.interceptors import CallInterceptor
-from gateway.grpc.refusals import refusal_pause
 from gateway.grpc.running_calls import RunningCalls
 from sixpoint.errors import InvalidArgument, ResourceExhausted, SixpointError, StorageFull, Unavailable
 from tests.gateway.grpc.servers import DEADLINES, serving

@@ -36,6 +36,8 @@ def test_uploads_and_segmentations_are_limited_together_with_those_of_grpc(trito
         refused = site.request("PUT", "/session/", files={"files": ("a.nrrd", content)})
         assert (refused.status_code, refused.json()["reason"]) == (429, "RESOURCE_EXHAUSTED")
         assert "SIXPOINT_OWNER_UPLOAD_BYTES_PER_SECOND" in refused.json()["detail"]
+        # It was held back: whoever is refused at once asks again at once.
+        assert refused.elapsed.total_seconds() >= 1.0
         with pytest.raises(ResourceExhausted, match="SIXPOINT_OWNER_UPLOAD_BYTES_PER_SECOND"):
             client.upload(other)
         assert site.infer(model, {}, session_id=session).status_code == 200

@@ -6,6 +6,7 @@ from gateway.core.runtime.fairness.executor import FairExecutor
 from gateway.core.runtime.fairness.owner import acting_for, current_owner
 from gateway.core.runtime.fairness.pace import Pace
 from gateway.core.runtime.fairness.places import Place, Places, leaves_room
+from gateway.core.runtime.fairness.refusal_pause import refusal_pause
 from gateway.core.runtime.fairness.transfers import Transfers
 from gateway.core.runtime.fairness.turns import Turns
 
@@ -21,4 +22,5 @@ __all__ = [
     "acting_for",
     "current_owner",
     "leaves_room",
+    "refusal_pause",
 ]
