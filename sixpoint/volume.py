@@ -57,6 +57,22 @@ def image_digest(geometry: Geometry, array: Array) -> str:
     return digest.hexdigest()
 
 
+class _ImageMemory:
+    """The memory of an image of ITK, which NumPy keeps as long as an array of it is used."""
+
+    def __init__(self, image: sitk.Image) -> None:
+        import SimpleITK as sitk
+
+        self._image = image
+        interface = dict(sitk.GetArrayViewFromImage(image).__array_interface__)
+        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
+
+
+def _own_voxels(image: sitk.Image) -> Array:
+    """The voxels of an image that nobody else has: not copied."""
+    return np.asarray(_ImageMemory(image))
+
+
 class ImageWarning(UserWarning):
     """A file lacks something that a person should know about: :attr:`Volume.notes`, where the SDK reads the file."""
 
@@ -140,7 +156,7 @@ class Volume:
         read = read_image(source, spacing=_checked_spacing(spacing))
         try:
             content = read.content
-            volume = cls(*content) if isinstance(content, tuple) else cls.from_sitk(content)
+            volume = cls(*content) if isinstance(content, tuple) else cls._of_sitk(content, voxels=_own_voxels)
         except VolumeError as error:
             raise VolumeError(f"{source}: {error.message}") from error
         geometry = volume.geometry
@@ -163,6 +179,10 @@ class Volume:
         """
         import SimpleITK as sitk
 
+        return cls._of_sitk(image, voxels=sitk.GetArrayFromImage)
+
+    @classmethod
+    def _of_sitk(cls, image: sitk.Image, *, voxels: Callable[[sitk.Image], Array]) -> Volume:
         dimension = image.GetDimension()
         if dimension == 4 and image.GetSize()[3] == 1:
             image = image[:, :, :, 0]
@@ -176,7 +196,7 @@ class Volume:
             origin=image.GetOrigin(),
             direction=image.GetDirection(),
         )
-        return cls(sitk.GetArrayFromImage(image), geometry)
+        return cls(voxels(image), geometry)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the volume to a NIfTI, NRRD or MetaImage file, as the suffix says; compressed where the format can.

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.core.access import Principal
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
+from gateway.core.images.disk_cache import begin_digest
 from gateway.core.runtime.process.disk_errors import disk_errors
 from gateway.http.forms import Form, FormFile, parse_object
 from gateway.http.requests.spool import SpoolFolder
@@ -21,7 +22,7 @@ from sixpoint._typing import Array, Ints, Size
 from sixpoint.errors import ResourceExhausted, UploadError, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.prompts.voxel_runs import check_voxel_count
-from sixpoint.volume import image_digest, voxel_type_number
+from sixpoint.volume import voxel_type_number
 
 __all__ = ["SentImages", "read_geometry", "read_voxels", "unpacked"]
 
@@ -209,28 +210,34 @@ class SentImages:
 
 
 def _describe(path: Path, geometry: Geometry, folder: SpoolFolder) -> tuple[ImageHeader, Path]:
-    """The header of an image, and the file with its voxels as they are stored."""
-    voxels: Array = np.memmap(path, _SENT, mode="r", shape=geometry.shape)
-    if _is_whole(voxels.reshape(-1)):
+    """The header of an image, and the file with its voxels as they are stored; a piece at a time is in memory."""
+    dtype: np.dtype[Any] = _SENT
+    if _is_whole(path):
         # The same image then has the same name, and half the size, as one that other clients send as whole numbers.
         narrow = folder.path / "whole"
         with narrow.open("wb") as target:
-            for piece in _pieces(voxels.reshape(-1)):
+            for piece in _pieces(path, _SENT):
                 piece.astype(_WHOLE).tofile(target)
-        path, voxels = narrow, np.memmap(narrow, _WHOLE, mode="r", shape=geometry.shape)
-    digest = image_digest(geometry, voxels)
-    return ImageHeader(digest, geometry, voxel_type_number(voxels.dtype), voxels.nbytes), path
+        path, dtype = narrow, _WHOLE
+    number = voxel_type_number(dtype)
+    digest = begin_digest(geometry, number)
+    for piece in _pieces(path, dtype):
+        digest.update(piece.data)
+    return ImageHeader(digest.hexdigest(), geometry, number, path.stat().st_size), path
 
 
-def _is_whole(voxels: Array) -> bool:
-    """Whether all voxels are whole numbers that fit into int16."""
+def _is_whole(path: Path) -> bool:
+    """Whether all voxels of a file are whole numbers that fit into int16."""
     limits = np.iinfo(_WHOLE)
     with np.errstate(invalid="ignore"):
         return all(
             piece.min() >= limits.min and piece.max() <= limits.max and np.array_equal(piece, np.rint(piece))
-            for piece in _pieces(voxels)
+            for piece in _pieces(path, _SENT)
         )
 
 
-def _pieces(voxels: Array) -> list[Array]:
-    return [voxels[start : start + _PIECE_VOXELS] for start in range(0, len(voxels), _PIECE_VOXELS)]
+def _pieces(path: Path, dtype: np.dtype[Any]) -> Iterator[Array]:
+    """The voxels of a file. They are not mapped: all of them would count as the gateway's memory."""
+    with path.open("rb") as file:
+        while len(piece := np.fromfile(file, dtype, _PIECE_VOXELS)):
+            yield piece

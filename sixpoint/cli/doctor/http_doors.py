@@ -70,6 +70,7 @@ DOORS: Mapping[str, Mapping[str, Callable[[object], list[str] | None]]] = {
     "itksnap": {"/status": _itksnap_status, "/v2/models": _in_models("id")},
     "ohif": {},
     "api/v1": {"/models": _in_models("name")},
+    "connect": {},
 }
 """For each door, paths that its viewers ask first, and the function that reads the models in the answer."""
 

@@ -11,7 +11,6 @@ import gzip
 import itertools
 import math
 import tempfile
-from io import IOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from sixpoint._typing import Array, Vector
 from sixpoint.errors import VolumeError
+from sixpoint.geometry import Geometry
 from sixpoint.io.nifti.header import NiftiHeader, parse_header
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _RIGHT_ANGLE = 1e-3
 _EPSILON = np.finfo(np.float64).eps
 
 
-def read_nifti(source: Path, *, spacing: Vector | None = None) -> tuple[sitk.Image, NiftiHeader]:
+def read_nifti(source: Path, *, spacing: Vector | None = None) -> tuple[tuple[Array, Geometry], NiftiHeader]:
     """Read a ``.nii`` or ``.nii.gz`` file of NIfTI-1.
 
     Args:
@@ -46,7 +46,7 @@ def read_nifti(source: Path, *, spacing: Vector | None = None) -> tuple[sitk.Ima
         spacing: Spacing (x, y, z) in mm from a person, for a header that lacks it.
 
     Returns:
-        The image, in mm, and its header.
+        The voxels [z, y, x] with their geometry, in mm, and the header.
 
     Raises:
         VolumeError: The file is truncated or damaged, is no single 3D image with one number per voxel, or its header
@@ -73,13 +73,18 @@ def read_nifti(source: Path, *, spacing: Vector | None = None) -> tuple[sitk.Ima
         ) from error
     except EOFError as error:
         raise VolumeError(f"{source} is truncated: its compressed data end early; copy or download it again") from error
-    image = sitk.GetImageFromArray(array, isVector=False)
-    image.SetSpacing(reader.GetSpacing())
-    image.SetOrigin(reader.GetOrigin())
-    image.SetDirection(reader.GetDirection())
+    # Without its voxels, which it would copy.
+    grid = sitk.Image([1, 1, 1], sitk.sitkUInt8)
+    grid.SetSpacing(reader.GetSpacing())
+    grid.SetOrigin(reader.GetOrigin())
+    grid.SetDirection(reader.GetDirection())
     if header.placement.sform_code > 0:
-        _check_sform(header, image, source)
-    return image, header
+        _check_sform(header, grid, source)
+    try:
+        geometry = Geometry(header.size, grid.GetSpacing(), grid.GetOrigin(), grid.GetDirection())
+    except VolumeError as error:
+        raise VolumeError(f"{source}: {error.message}") from error
+    return (array, geometry), header
 
 
 def _is_compressed(source: Path) -> bool:
@@ -162,35 +167,62 @@ def _read_voxels(file: BinaryIO, header: NiftiHeader, dtype: np.dtype[Any], sour
     """Read the voxels [z, y, x] of a NIfTI file, in the type that ITK reads them in."""
     # Imported late: it takes as long as all the rest of sixpoint.
     from nibabel.nifti1 import Nifti1Header
-    from nibabel.volumeutils import array_from_file
 
     file.seek(0)
     stored = Nifti1Header.from_fileobj(file, check=False).get_data_dtype()
+    content = bytearray(math.prod(header.size) * stored.itemsize)
     try:
-        voxels = array_from_file(header.size, stored, cast(IOBase, file), offset=header.vox_offset, mmap=False)
+        file.seek(header.vox_offset)
+        complete = _fill(memoryview(content), file)
     except (OSError, EOFError) as error:
         if isinstance(error, gzip.BadGzipFile):
             raise
-        raise VolumeError(
-            f"{source} is truncated: its header announces {math.prod(header.size) * stored.itemsize} bytes of voxels, "
-            "but the file ends earlier; copy or download it again"
-        ) from error
-    values = voxels.T.astype(dtype)
+        raise _truncated(source, len(content)) from error
+    if not complete:
+        raise _truncated(source, len(content))
+    voxels = np.frombuffer(content, stored).reshape(header.size[::-1])
     slope, intercept = header.scaling or (1.0, 0.0)
     if abs(slope - 1) <= _EPSILON and abs(intercept) <= _EPSILON:
-        return values
+        # No copy: of a large image it would fill a good part of the memory.
+        return voxels.astype(dtype, copy=False)
     # As ITK does: in double precision, to values of the type that it reads.
-    return (values.astype(np.float64) * slope + intercept).astype(dtype)
+    scaled = np.empty(voxels.shape, dtype)
+    for index, plane in enumerate(voxels):
+        scaled[index] = (plane.astype(dtype).astype(np.float64) * slope + intercept).astype(dtype)
+    return scaled
+
+
+def _truncated(source: Path, nbytes: int) -> VolumeError:
+    return VolumeError(
+        f"{source} is truncated: its header announces {nbytes} bytes of voxels, but the file ends earlier; copy or "
+        "download it again"
+    )
+
+
+def _fill(data: memoryview, file: BinaryIO) -> bool:
+    """Read bytes piece by piece, so that those of a compressed file are in memory once; False if the file ends."""
+    place = 0
+    while place < len(data):
+        count = file.readinto(data[place : place + _PIECE_BYTES])  # type: ignore[attr-defined]  # binary files have it
+        if not count:
+            return False
+        place += count
+    return True
 
 
 def _check_sform(header: NiftiHeader, image: sitk.Image, source: Path) -> None:
     """Refuse an image whose sform gives it another position than ITK's, from qform or pixdim: other programs use it.
 
+    Args:
+        header: The file's header.
+        image: An image of ITK in that place, of any size.
+        source: The file.
+
     Raises:
         VolumeError: The positions differ; the message says how to repair the file.
     """
     sform = np.array(header.placement.sform, np.float64).reshape(3, 4) * header.unit_mm
-    corners = np.array(list(itertools.product(*((0.0, n - 1.0) for n in image.GetSize()))))
+    corners = np.array(list(itertools.product(*((0.0, n - 1.0) for n in header.size))))
     positions = [image.TransformContinuousIndexToPhysicalPoint(corner) for corner in corners.tolist()]
     # NIfTI's x and y run to the right and to the front, ITK's to the left and to the back.
     offset = np.linalg.norm((corners @ sform[:, :3].T + sform[:, 3]) * [-1, -1, 1] - positions, axis=1).max()
