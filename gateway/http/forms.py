@@ -170,6 +170,9 @@ def parse_object(text: str, *, what: str) -> dict[str, object]:
     """
     try:
         value = json.loads(text) if text.strip() else {}
+        if "\\u" in text:
+            # Half a surrogate pair is a text that nothing can store or send.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise InvalidArgument(f"{what} is no JSON; expected an object in JSON") from None
     if value is None:

@@ -40,6 +40,7 @@ def session(site: HttpSite, tmp_path_factory: pytest.TempPathFactory) -> str:
         ({"foreground": [[999, 0, 0], *SIX[1:]]}, "outside the image"),
         ({"foreground": [[1, 1, 1]] * 6}, "one plane"),
         ({"foreground": SIX, "label": ["x"]}, "no text"),
+        ({"foreground": SIX, "label": "\ud800"}, "no JSON"),
         ({"foreground": SIX, "label": "x" * 10_000}, "name"),
         ({"foreground": SIX, "roi": [1]}, "no box"),
         ({"foreground": SIX, "result_extension": "/../../x.nrrd"}, "expected one of"),
