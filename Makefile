@@ -32,7 +32,7 @@ help: ## Show this help
 demo: setup ## Outline one organ from six points, end to end: IMAGE=file POINTS="x,y,z ..." (default: a phantom CT)
 	@$(BIN)/gateway demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(POINTS),--points "$(POINTS)")
 
-circle: setup-dev ## Go round the whole circle on phantoms: annotate, save, train, publish, annotate with fewer clicks
+circle: setup-dev ## Go round the whole circle on phantoms: annotate, save, accept, train, publish, annotate on; write out/circle
 	@$(BIN)/python -m benchmarks.circle
 
 serve: setup ## Run Triton and the gateway until Ctrl-C; viewers connect to http://127.0.0.1:8000

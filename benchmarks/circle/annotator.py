@@ -22,7 +22,6 @@ __all__ = ["ENOUGH", "MAX_CLICKS", "Outlined", "outline", "outline_all"]
 
 ENOUGH = 0.9
 MAX_CLICKS = 8
-_MAX_STROKES = 6
 
 
 @dataclass(frozen=True)
@@ -76,17 +75,14 @@ def outline(session: Session, segment: int, label: str, truth: Bools, *, paint: 
         scores.append(_dice(mask, truth))
     painted = int(np.count_nonzero(truth != (mask.array > 0))) if paint else 0
     if painted:
-        _paint(session, segment, truth, mask)
+        _paint(session, segment, truth)
     return Outlined(label, mask.model_version, tuple(scores), painted / max(1, int(np.count_nonzero(truth))))
 
 
-def _paint(session: Session, segment: int, truth: Bools, mask: Mask) -> None:
-    # What is painted stays as it is, but the network answers anew, and may change other voxels.
-    for number in range(_MAX_STROKES):
-        positive = number % 2 == 0
-        wrong = truth & (mask.array == 0) if positive else ~truth & (mask.array > 0)
-        if wrong.any():
-            mask = session.annotate(Scribble(wrong, positive), segment=segment)
+def _paint(session: Session, segment: int, truth: Bools) -> None:
+    # The network answers anew after each stroke, so that both say every voxel: what is painted stays.
+    session.annotate(Scribble(truth, True), segment=segment)
+    session.annotate(Scribble(~truth, False), segment=segment)
 
 
 def _dice(mask: Mask, truth: Bools) -> float:
