@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from gateway.http.windows.beginning import begin_at, can_begin_at
+from gateway.http.windows.beginning import begin_around, can_begin_at
 from gateway.http.windows.points import ClientPoints, point_list
 from sixpoint._typing import Size
 from sixpoint.errors import PromptError, TaskNotSupported, Violation
@@ -109,7 +109,10 @@ def one_slice(points: ClientPoints) -> int:
 
 
 def plan_clicks(points: ClientPoints, *, spec: ModelSpec, model: str, geometry: Geometry) -> list[Prompt]:
-    """Return the prompts that the clicks of an object stand for; the first one begins it.
+    """Return the prompts that the clicks of an object stand for.
+
+    The first one begins it with a cube round it. A later one outside shows that the object is larger, and begins it
+    anew with a larger box.
 
     Args:
         points: Clicks of the object.
@@ -123,7 +126,7 @@ def plan_clicks(points: ClientPoints, *, spec: ModelSpec, model: str, geometry: 
     if not can_begin_at(spec):
         raise _not_supported(spec, model, "clicks (deepgrow)")
     clicks = [Click(point) for point in points.foreground] + [Click(point, False) for point in points.background]
-    return [*begin_at(clicks[0], geometry, spec), *clicks]
+    return [*begin_around(points.foreground, geometry, spec), *clicks]
 
 
 def _not_supported(spec: ModelSpec, model: str, what: str) -> TaskNotSupported:

@@ -16,7 +16,7 @@ from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, Lasso, Point, Prompt, Scribble
 
-__all__ = ["begin_at", "box_prompt", "can_begin_at", "cube_around", "take_click", "take_scribble"]
+__all__ = ["begin_around", "begin_at", "box_prompt", "can_begin_at", "cube_around", "take_click", "take_scribble"]
 
 # Of 15 to 150 mm, the edge of a cube with the best Dice over the labelled structures of several images.
 _EDGE_MM = 60.0
@@ -42,6 +42,31 @@ def begin_at(click: Click, geometry: Geometry, spec: ModelSpec) -> Sequence[Prom
     if spec.begun_by_clicks or not inside or not click.positive:
         return []
     return [box_prompt(*cube_around(click.point, geometry), spec)]
+
+
+def begin_around(points: Sequence[Point], geometry: Geometry, spec: ModelSpec) -> Sequence[Prompt]:
+    """Return the prompts that begin an object of which several voxels are known.
+
+    It is a box: a cube round the first voxel, joined with one round each that lies outside of what there is so far.
+
+    Of six organs of two images, all points at each call, the mean Dice after six clicks rose from 0.65 to 0.79; one of
+    them, a stomach, fell from 0.79 to 0.55.
+
+    Args:
+        points: Points in the object, voxels (x, y, z), in the order in which they were set.
+        geometry: Geometry of the image.
+        spec: Spec of the model.
+
+    Returns:
+        The prompts; empty if the first click alone begins it, or is none that can.
+    """
+    if not points or not begin_at(Click(points[0]), geometry, spec):
+        return []
+    extent = cube_around(points[0], geometry)
+    for point in points[1:]:
+        if _join(extent, _corners(np.array([point]))) != extent and begin_at(Click(point), geometry, spec):
+            extent = _join(extent, cube_around(point, geometry))
+    return [box_prompt(*extent, spec)]
 
 
 def take_click(click: Click, earlier: Sequence[Prompt], geometry: Geometry, spec: ModelSpec) -> list[Prompt]:

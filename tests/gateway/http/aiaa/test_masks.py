@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 import sixpoint
-from gateway.http.windows.beginning import begin_at
+from gateway.http.windows.beginning import begin_around, begin_at
 from gateway.server import Gateway
 from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
@@ -106,7 +106,7 @@ def test_clicks_begin_an_object_and_correct_it(
     http_gateway: Gateway, aiaa: AiaaSite, image_file: Path, tmp_path: Path, kind: str, model: str
 ) -> None:
     path, image = f"/v1/{kind}?model={model}&session_id={aiaa.open_session(image_file)}", Volume.read(image_file)
-    first, more, less = Click((20, 17, 16)), Click((4, 17, 16)), Click((12, 9, 16), False)
+    first, more, less = Click((20, 17, 16)), Click((12, 17, 16)), Click((14, 9, 16), False)
     begin = begin_at(first, image.geometry, DEAF_SPEC)
     with (
         sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as client,
@@ -115,16 +115,40 @@ def test_clicks_begin_an_object_and_correct_it(
         expected = [session.annotate(*prompts).array for prompts in ([*begin, first], [more], [less])]
     for foreground, background, step in (
         ([[20, 17, 16]], [], 0),
-        ([[20, 17, 16], [4, 17, 16]], [], 1),
+        ([[20, 17, 16], [12, 17, 16]], [], 1),
         # One point that is no list of points, and one as a text.
-        ([[20, 17, 16], [4, 17, 16]], [12, 9, 16], 2),
-        ("[[20, 17, 16], [4, 17, 16]]", "[]", 1),
+        ([[20, 17, 16], [12, 17, 16]], [14, 9, 16], 2),
+        ("[[20, 17, 16], [12, 17, 16]]", "[]", 1),
     ):
-        sent = {"foreground": foreground, "background": background, "current_point": [4, 17, 16], "spatial_size": [128]}
+        sent = {
+            "foreground": foreground,
+            "background": background,
+            "current_point": [12, 17, 16],
+            "spatial_size": [128],
+        }
         _, content = aiaa.python("POST", path, params=sent).parts()
         mask = read_mask(content, tmp_path / "mask.nii.gz", noisy_volume())
         assert np.array_equal(mask, expected[step])
         assert mask[16, 17, 20] == 1
+
+
+def test_a_click_outside_begins_a_larger_object(
+    http_gateway: Gateway, aiaa: AiaaSite, image_file: Path, tmp_path: Path
+) -> None:
+    path, image = f"/v1/deepgrow?model=annotation&session_id={aiaa.open_session(image_file)}", Volume.read(image_file)
+    points = [(20.0, 17.0, 16.0), (4.0, 17.0, 16.0)]
+    small, large = (begin_around(points[:count], image.geometry, DEAF_SPEC) for count in (1, 2))
+    assert small != large
+    with (
+        sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as client,
+        client.open_session(image, model="annotation") as session,
+    ):
+        session.annotate(*large, Click(points[0]))
+        expected = session.annotate(Click(points[1])).array
+    for count in (1, 2):
+        sent = {"foreground": [list(point) for point in points[:count]], "background": []}
+        _, content = aiaa.python("POST", path, params=sent).parts()
+    assert np.array_equal(read_mask(content, tmp_path / "mask.nii.gz", noisy_volume()), expected)
 
 
 @pytest.mark.parametrize("kind", ["deepgrow", "inference"])
