@@ -142,6 +142,7 @@ class Inference:
         assert file is not None
         geometry = (await self._images.describe(handle.digest, principal=call.principal)).geometry
         header, path = await self._files.read_on_grid(file, folder, geometry)
+        self._memory.check(3 * header.byte_count, what="the label map")
         async with self._memory.slot(), self._memory.memory(3 * header.byte_count):
             masks = dict(await asyncio.to_thread(masks_of_labels, header, path, geometry, names))
             prompts = await asyncio.to_thread(

@@ -85,6 +85,7 @@ class Labels:
             own = {label.number: label.name for label in dataset.row.labels}
             label_names = read_label_names(params) or own
             header, path = await self._files.read_on_grid(file, folder, record.geometry)
+            self._memory.check(3 * header.byte_count, what="the label map")
             async with self._memory.slot(), self._memory.memory(3 * header.byte_count):
                 masks = await asyncio.to_thread(masks_of_labels, header, path, record.geometry, label_names)
             saved = await self._saver.add(self._dataset, handle.digest, masks, principal=call.principal)

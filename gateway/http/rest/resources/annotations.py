@@ -161,6 +161,7 @@ def _importing_file(calls: DatasetCalls, labels: LabelFiles, deadlines: Deadline
             async with call.while_connected():
                 header, voxels = await labels.files.read(file, folder)
                 names = {label.number: label.name for label in dataset.dataset.labels}
+                labels.memory.check(3 * header.byte_count, what="the label map")
                 async with labels.memory.slot(), labels.memory.memory(3 * header.byte_count):
                     masks = await asyncio.to_thread(masks_of_labels, header, voxels, record.geometry, names)
                 request = dataset_pb.ImportAnnotationRequest(

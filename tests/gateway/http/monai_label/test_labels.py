@@ -47,7 +47,9 @@ def client(gateway: Gateway) -> Iterator[sixpoint.Client]:
 def _send(viewer: HttpSite, volume: Volume, folder: Path, name: str) -> str:
     volume.write(folder / "image.nrrd")
     files = {"file": ("image.nrrd", (folder / "image.nrrd").read_bytes())}
-    return str(viewer.request("PUT", f"/datastore/?image={name}", files=files).json()["image"])
+    answer = viewer.request("PUT", f"/datastore/?image={name}", files=files)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["image"])
 
 
 def _submit(
@@ -182,3 +184,15 @@ def test_what_is_not_there_is_said(viewer: HttpSite, site: HttpSite, tmp_path: P
     for method in ("PUT", "GET"):
         refused = site.request(method, f"/datastore/label?image={digest}&label={digest}&tag=final")
         assert (refused.status_code, "SIXPOINT_VIEWER_DATASET" in refused.json()["detail"]) == (409, True)
+
+
+def test_a_label_map_beyond_the_memory_is_refused(triton: LocalTriton, tmp_path: Path) -> None:
+    with running_gateway(
+        triton_url=triton.address, http_port=0, viewer_dataset="abdomen", prompt_memory_bytes=2**20
+    ) as gateway:
+        with sixpoint.Client(f"127.0.0.1:{gateway.port}") as client:
+            client.datasets.create("abdomen", labels=["spleen", "liver"])
+        viewer, large = HttpSite.of(gateway), noisy_volume((80, 80, 80))
+        image = _send(viewer, large, tmp_path, "large")
+        answer = _submit(viewer, image, np.ones(large.array.shape, np.uint8), large, tmp_path)
+        assert (answer.status_code, "SIXPOINT_PROMPT_MEMORY_BYTES" in answer.text) == (429, True), answer.text
