@@ -21,6 +21,7 @@ from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io import IMAGE_SUFFIXES, is_dicom, itk_message, read_image, write_nifti
 from sixpoint.io.dicomweb import is_dicomweb
+from sixpoint.io.itk_memory import own_voxels
 from sixpoint.voxels import VOXEL_TYPES, check_voxels, supported_voxels, voxel_type_number
 
 if TYPE_CHECKING:
@@ -55,22 +56,6 @@ def image_digest(geometry: Geometry, array: Array) -> str:
     digest.update(bytes([voxel_type_number(array.dtype)]))
     digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-class _ImageMemory:
-    """The memory of an image of ITK, which NumPy keeps as long as an array of it is used."""
-
-    def __init__(self, image: sitk.Image) -> None:
-        import SimpleITK as sitk
-
-        self._image = image
-        interface = dict(sitk.GetArrayViewFromImage(image).__array_interface__)
-        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
-
-
-def _own_voxels(image: sitk.Image) -> Array:
-    """The voxels of an image that nobody else has: not copied."""
-    return np.asarray(_ImageMemory(image))
 
 
 class ImageWarning(UserWarning):
@@ -156,7 +141,7 @@ class Volume:
         read = read_image(source, spacing=_checked_spacing(spacing))
         try:
             content = read.content
-            volume = cls(*content) if isinstance(content, tuple) else cls._of_sitk(content, voxels=_own_voxels)
+            volume = cls(*content) if isinstance(content, tuple) else cls._of_sitk(content, voxels=own_voxels)
         except VolumeError as error:
             raise VolumeError(f"{source}: {error.message}") from error
         geometry = volume.geometry
