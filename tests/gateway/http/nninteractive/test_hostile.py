@@ -166,7 +166,9 @@ def test_without_a_lease(http_gateway: Gateway, method: str, path: str, code: in
                 method, path, headers={b"X-Lease-Token": token}, content=b"x" * 3_000_000 if "image" in path else b""
             )
             assert answer.status_code == code, answer.text
-            assert "close" not in answer.headers.get("connection", "")
+            # Where there is no such call, nobody reads the body, and the connection ends with the answer.
+            if code != 405:
+                assert "close" not in answer.headers.get("connection", "")
 
 
 def test_other_models(http_gateway: Gateway) -> None:
