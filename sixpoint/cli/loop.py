@@ -22,10 +22,7 @@ __all__ = ["loop"]
 _DEFAULT_TRITON = "127.0.0.1:8001"
 
 
-@app.command(
-    epilog="Examples: sixpoint loop abdomen --rules rules.yaml. sixpoint loop abdomen --rules rules.yaml --every 300. "
-    "sixpoint loop abdomen --replay"
-)
+@app.command(epilog="Example: sixpoint loop abdomen --rules rules.yaml --every 300")
 def loop(
     name: Annotated[str, typer.Argument(help="Name of the dataset.", metavar="DATASET")],
     rules: Annotated[

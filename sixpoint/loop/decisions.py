@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,7 +38,7 @@ class Choice(enum.StrEnum):
 
 
 class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
 
 class TrainFacts(_Facts):
@@ -116,7 +116,7 @@ class Verdict(BaseModel):
         reasons: One sentence for each rule that led to it.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     choice: Choice
     reasons: tuple[str, ...]
@@ -137,7 +137,7 @@ class Decision(BaseModel):
         considered: SHA-256 of all annotations that were accepted then, also those that an export leaves out.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     time: datetime
     round: int

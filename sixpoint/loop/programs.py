@@ -12,21 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sixpoint.errors import FailedPrecondition
+from sixpoint.errors import Aborted, FailedPrecondition, SixpointError
 
-__all__ = ["ProgramFailed", "run_json", "run_logged"]
+__all__ = ["run_json", "run_logged"]
 
 _STOP_SECONDS = 30.0
-
-
-class ProgramFailed(FailedPrecondition):
-    """A program ended with an error; the message is its own.
-
-    Attributes:
-        killed: Whether a signal ended it.
-    """
-
-    killed = False
 
 
 def run_logged(program: str, arguments: Sequence[str], *, log: Path) -> None:
@@ -38,7 +28,8 @@ def run_logged(program: str, arguments: Sequence[str], *, log: Path) -> None:
         log: File that its output is appended to.
 
     Raises:
-        ProgramFailed: It failed.
+        FailedPrecondition: It failed; the message is its own.
+        Aborted: A signal ended it.
     """
     with log.open("ab") as file, _started(program, arguments, stdout=file, stderr=file) as process:
         process.wait()
@@ -50,7 +41,8 @@ def run_json(program: str, arguments: Sequence[str]) -> Any:
     """Run a program of sixpoint that prints JSON, and return what it printed.
 
     Raises:
-        ProgramFailed: It failed.
+        FailedPrecondition: It failed; the message is its own.
+        Aborted: A signal ended it.
     """
     with _started(program, arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         printed, said = process.communicate()
@@ -75,12 +67,9 @@ def _started(program: str, arguments: Sequence[str], **streams: Any) -> Iterator
                 process.wait()
 
 
-def _failure(program: str, code: int, output: str) -> ProgramFailed:
+def _failure(program: str, code: int, output: str) -> SixpointError:
+    if code < 0:
+        return Aborted(f"{program} was ended by signal {-code}: run the loop again, and it goes on")
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     sentence = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
-    if code < 0:
-        failed = ProgramFailed(f"{program} was ended by signal {-code}: run the loop again, and it goes on")
-    else:
-        failed = ProgramFailed(f"{program}: {sentence.removeprefix('error: ')}")
-    failed.killed = code < 0
-    return failed
+    return FailedPrecondition(f"{program}: {sentence.removeprefix('error: ')}")

@@ -25,7 +25,7 @@ from sixpoint.loop.decisions import (
     Work,
     decide,
 )
-from sixpoint.loop.programs import ProgramFailed, run_json, run_logged
+from sixpoint.loop.programs import run_json, run_logged
 from sixpoint.loop.record import append_decision, read_decisions
 from sixpoint.loop.rules import Rules
 
@@ -132,9 +132,7 @@ class Learning:
             verdict = decide(rules, facts)
             if verdict.choice is Choice.PUBLISH:
                 version = self._publish(folder, rules)
-        except ProgramFailed as error:
-            if error.killed:  # the next call goes on
-                raise
+        except FailedPrecondition as error:
             facts = facts.model_copy(update={"refusal": error.message})
             verdict = decide(rules, facts)
         self._record(begun, facts, verdict, version=version)

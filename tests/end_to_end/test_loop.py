@@ -18,8 +18,8 @@ import sixpoint
 import trainer
 from exporter.publishing.status import list_versions
 from exporter.repository.open import open_repository
+from sixpoint.errors import FailedPrecondition
 from sixpoint.loop import Choice, Learning, Rules, read_decisions, replay
-from sixpoint.loop.programs import ProgramFailed
 from sixpoint.loop.rules import Gates, PublishRules, TrainRules, TrialRules
 from sixpoint.model_spec import ModelSpec, NetworkSpec
 from tests.end_to_end.command_line import run
@@ -189,6 +189,6 @@ def test_a_program_that_fails_says_why(servers: tuple[str, str, Path], tmp_path:
         lost = Learning(
             client=client, dataset="nowhere", rules=rules(), folder=tmp_path, repository=tmp_path, triton=["x:1"]
         )
-        with pytest.raises(ProgramFailed, match=r"exporter: .*novice"):
+        with pytest.raises(FailedPrecondition, match=r"exporter: .*novice"):
             lost.run_once()
     assert read_decisions(tmp_path) == []

@@ -43,6 +43,7 @@ def test_every_command_has_an_example() -> None:
         "doctor",
         "login",
         "logout",
+        "loop",
     }
 
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, list[str]] = {
     "segment": ["ct.nii.gz", "-m", "any", "-o", "mask.nii.gz"],
     "resume": ["fqgwjm62dynp8sbxe3vkrhta5c"],
     "close": ["fqgwjm62dynp8sbxe3vkrhta5c"],
+    "loop": ["abdomen", "--rules", "rules.yaml", "--repository", "models", "--folder", "loops"],
     "login": ["--issuer", "http://127.0.0.1:1", "--client-id", "sixpoint"],
 }
 
@@ -29,6 +30,7 @@ COMMANDS: dict[str, list[str]] = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     noisy_volume().write("ct.nii.gz")
+    Path("rules.yaml").write_text("modality: CT")
 
 
 def test_all_commands_with_json_are_here() -> None:
