@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from sixpoint.errors import DatasetError
 from sixpoint.io.dicomweb import is_dicomweb
 
 __all__ = ["read_source"]
+
+_LABEL_WORDS = frozenset({"label", "labels", "seg", "segmentation", "mask", "masks", "gt", "labelmap"})
 
 _READERS: Mapping[SourceLayout, Callable[[Path], Source]] = {
     SourceLayout.IMAGES: read_images,
@@ -75,7 +78,9 @@ def _recognise(folder: Path) -> SourceLayout:
     if (folder / "images").is_dir() and (folder / "labels").is_dir():
         layouts.append(SourceLayout.PAIRS)
     if not layouts:
-        if any(is_image_name(path) for path in visible(folder)):
+        images = [path for path in visible(folder) if is_image_name(path)]
+        if images:
+            _check_names(images)
             layouts.append(SourceLayout.IMAGES)
         if has_dicom(folder):
             layouts.append(SourceLayout.DICOM)
@@ -87,3 +92,18 @@ def _recognise(folder: Path) -> SourceLayout:
         f"{folder} has no layout that is known; expected image files, the folders images and labels, dataset.json "
         "(Decathlon, nnU-Net), dataset_description.json (BIDS), or folders with DICOM series"
     )
+
+
+def _check_names(images: list[Path]) -> None:
+    """Refuse to take label maps for images.
+
+    Raises:
+        DatasetError: A file is called as label maps are.
+    """
+    for path in images:
+        if _LABEL_WORDS & set(re.split(r"[^a-z]+", path.name.lower())):
+            raise DatasetError(
+                f"{path.name} is called as a label map would be, and nothing says what it belongs to; put images in a "
+                "folder images and label maps of the same names in a folder labels beside it, or say that all are "
+                "images (--layout images, layout=)"
+            )

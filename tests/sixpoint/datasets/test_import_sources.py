@@ -128,6 +128,16 @@ def test_a_layout_is_asked_for_where_two_fit(tmp_path: Path) -> None:
     assert _cases(tmp_path, SourceLayout.NNUNET) == {"b": "labelsTr/b.nii.gz"}
 
 
+@pytest.mark.parametrize("name", ["ct_label.nii.gz", "a.seg.nrrd", "Mask-3.nii", "liver_gt.mha"])
+def test_label_maps_are_no_images(tmp_path: Path, name: str) -> None:
+    _files(tmp_path, "ct_image.nii.gz", "unlabelled.nii.gz", "segovia.nrrd", name)
+    with pytest.raises(DatasetError, match="called as a label map"):
+        read_source(tmp_path)
+    assert len(_cases(tmp_path, SourceLayout.IMAGES)) == 4
+    (tmp_path / name).unlink()
+    assert len(_cases(tmp_path)) == 3
+
+
 def test_addresses_and_folders_are_not_mixed_up(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is no folder"):
         read_source(tmp_path / "missing")
