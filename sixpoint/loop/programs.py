@@ -17,6 +17,7 @@ from sixpoint.errors import Aborted, FailedPrecondition, SixpointError
 __all__ = ["run_json", "run_logged"]
 
 _STOP_SECONDS = 30.0
+_TICK_SECONDS = 0.5
 
 
 def run_logged(program: str, arguments: Sequence[str], *, log: Path) -> None:
@@ -32,7 +33,7 @@ def run_logged(program: str, arguments: Sequence[str], *, log: Path) -> None:
         Aborted: A signal ended it.
     """
     with log.open("ab") as file, _started(program, arguments, stdout=file, stderr=file) as process:
-        process.wait()
+        _outcome(process)
     if process.returncode:
         raise _failure(program, process.returncode, log.read_text(errors="replace"))
 
@@ -45,10 +46,20 @@ def run_json(program: str, arguments: Sequence[str]) -> Any:
         Aborted: A signal ended it.
     """
     with _started(program, arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        printed, said = process.communicate()
+        printed, said = _outcome(process)
     if process.returncode:
         raise _failure(program, process.returncode, said.decode(errors="replace"))
     return json.loads(printed)
+
+
+def _outcome(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Wait for a program's end; returns what it wrote to pipes.
+
+    In short waits: where another thread takes an interrupt, the one that waits is not woken by it.
+    """
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=_TICK_SECONDS)
 
 
 @contextlib.contextmanager
