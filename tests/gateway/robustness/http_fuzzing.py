@@ -17,9 +17,10 @@ from email.message import Message
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from tests.gateway.http.aiaa.clients import Answer
 from tests.gateway.robustness.fuzzing import damaged
 
-__all__ = ["BOUNDARY", "FilePart", "Mutator", "WireAnswer", "WireRequest"]
+__all__ = ["BOUNDARY", "Answer", "FilePart", "Mutator", "WireRequest"]
 
 BOUNDARY = "----------lImIt_of_THE_fIle_eW_$"
 _TEXTS = (
@@ -140,21 +141,6 @@ class WireRequest:
         return self.name or f"{self.method} {self.path}"
 
 
-@dataclass(frozen=True)
-class WireAnswer:
-    """An answer.
-
-    Attributes:
-        status: Status code.
-        headers: Headers.
-        body: All bytes behind the headers.
-    """
-
-    status: int
-    headers: Message
-    body: bytes
-
-
 @dataclass
 class Mutator:
     """Sends requests, changed or not.
@@ -171,7 +157,7 @@ class Mutator:
     prefix: str
     escape: str
 
-    def send(self, request: WireRequest, *, valid: bool = False) -> WireAnswer:
+    def send(self, request: WireRequest, *, valid: bool = False) -> Answer:
         """Send a request, changed in one to three ways unless it is to stay valid."""
         rng, late = self.rng, list[Callable[[bytes], bytes]]()
         for _ in range(0 if valid else rng.choice((1, 1, 1, 2, 3))):
@@ -282,7 +268,7 @@ class Mutator:
 
     def _exchange(
         self, request: WireRequest, body: bytes, headers: dict[str, str], *, length: int, chunked: bool
-    ) -> WireAnswer:
+    ) -> Answer:
         query = "&".join(
             urlencode([(name, value.encode("utf-8", "surrogatepass"))]) if value else name
             for name, value in request.query
@@ -301,7 +287,7 @@ class Mutator:
                 answer = b"".join(iter(lambda: connection.recv(2**16), b""))
             except (BrokenPipeError, ConnectionResetError):
                 # It was refused before all of it had come.
-                return WireAnswer(0, Message(), b"")
+                return Answer(0, Message(), b"")
         if answer.startswith(b"HTTP/1.1 100 "):
             # The word that the body may come.
             answer = answer.partition(b"\r\n\r\n")[2]
@@ -311,7 +297,7 @@ class Mutator:
         for line in rest.decode("latin-1").split("\r\n"):
             name, _, value = line.partition(":")
             message[name] = value.strip()
-        return WireAnswer(int(status.split()[1]) if status else 0, message, content)
+        return Answer(int(status.split()[1]) if status else 0, message, content)
 
 
 def _inner(content: bytes) -> bytes:
