@@ -14,11 +14,16 @@ from sixpoint.cli.common import CLI_RETRY, JsonOption, ServerOption, print_json
 from sixpoint.cli.dataset.group import NameArgument, annotation_facts, dataset, dataset_facts
 from sixpoint.client import Client
 from sixpoint.dataset_report import DatasetFigures, collect_figures, hardest_cases, render_page
+from sixpoint.errors import InvalidArgument
 from sixpoint.io.atomic_files import write_file
 from sixpoint.loop import read_decisions
 from sixpoint.protocol import DEFAULT_SERVER
 
 __all__ = ["report"]
+
+
+# An image, or what somebody wrote, is not replaced by a report because of a slip.
+_SUFFIXES = (".html", ".htm")
 
 
 @dataset.command(epilog="Example: sixpoint dataset report abdomen -o report.html")
@@ -39,6 +44,8 @@ def report(
 
     It is one file, which opens without a server. Its pictures show patients' images, and it names cases and annotators.
     """
+    if output.suffix.lower() not in _SUFFIXES:
+        raise InvalidArgument(f"{output} is no name for a report, which is HTML; expected one that ends in .html")
     with Client(server, retry=CLI_RETRY) as client:
         figures = collect_figures(client, name, read_decisions(loop_folder or Path("loops") / name))
         page = render_page(figures, hardest_cases(client, figures.cases, count=pictures))

@@ -141,3 +141,11 @@ def test_the_name_of_the_object_is_given_before_its_prompts_and_is_in_the_file(
     gateway.failures["UpdateSession"] = InvalidArgument("too long a name")
     assert run(*given)[0] == 3
     assert "Annotate" not in gateway.calls
+
+
+def test_a_report_replaces_no_image(tmp_path: Path, run: Run) -> None:
+    image = tmp_path / "ct.nii.gz"
+    image.write_bytes(b"voxels")
+    code, out, err = run("dataset", "report", "abdomen", "-o", image)
+    assert (code, out, "ends in .html" in err) == (3, "", True)
+    assert image.read_bytes() == b"voxels"
