@@ -13,12 +13,16 @@ from trainer.cli.options import ANNOTATION_SPEC, Init, Licence, RunFolder, Spec
 from trainer.data.dataloader import LabelledCases
 from trainer.data.datasets import read_dataset
 from trainer.data.spec_files import read_spec
+from trainer.simulation.round_settings import RoundSettings
+from trainer.simulation.simulated_user import MAX_JITTER_FRACTION
 from trainer.training import pretrain as training
 from trainer.training.checkpoint import SPEC
 from trainer.training.config import Device, PretrainConfig
 from trainer.training.start import resolve_start
 
 __all__ = ["pretrain"]
+
+_ROUNDS = "What the network learns"
 
 
 def pretrain(
@@ -44,6 +48,32 @@ def pretrain(
     licence: Licence = "",
     half: Annotated[bool, typer.Option(help="Compute in bfloat16: faster on processors with AMX only.")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
+    overshoot: Annotated[
+        float,
+        typer.Option(min=0, help="Weight in the loss of cells that a click makes wrong.", rich_help_panel=_ROUNDS),
+    ] = 0.0,
+    corrected: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Fraction of previous answers made right in part, or whole.", rich_help_panel=_ROUNDS
+        ),
+    ] = 0.0,
+    extra_clicks: Annotated[
+        int, typer.Option(min=0, max=11, help="Maximum of further clicks in a round.", rich_help_panel=_ROUNDS)
+    ] = 0,
+    compact: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Fraction of scenes with compact, uneven bodies.", rich_help_panel=_ROUNDS),
+    ] = 0.0,
+    jitter: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Fraction of an object's extent by which points miss, up to 3 voxels.",
+            rich_help_panel=_ROUNDS,
+        ),
+    ] = MAX_JITTER_FRACTION,
 ) -> None:
     """Train the annotation network on synthetic scenes; write checkpoint.pt and spec.yaml."""
     started = time.monotonic()
@@ -69,6 +99,9 @@ def pretrain(
         licence=licence,
         bfloat16=half,
         compiled=compiled,
+        rounds=RoundSettings(overshoot_weight=overshoot, corrected_fraction=corrected, extra_clicks=extra_clicks),
+        compact_fraction=compact,
+        jitter_fraction=jitter,
     )
     with progress_bar() as update:
         update(0.0, "set-up", "first samples")

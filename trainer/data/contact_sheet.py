@@ -11,7 +11,7 @@ from sixpoint._typing import Rng
 from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import SCENE_EDGE, generate_crops
 from trainer.data.dataloader import with_float32_input
-from trainer.data.samples import TrainingSample, draw_sample
+from trainer.data.samples import OF_EVERY_KIND, TrainingSample, draw_sample
 
 __all__ = ["draw_contact_sheet"]
 
@@ -37,7 +37,7 @@ def draw_contact_sheet(
     for row in range(rows):
         crops = generate_crops(seed, row, edge=edge)
         for column, choice in enumerate(rng.permutation(len(crops))[:columns]):
-            tile = _draw_tile(draw_sample(rng, crops[choice], spec, edge=size))
+            tile = _draw_tile(draw_sample(rng, crops[choice], spec, edge=size, augmentation=OF_EVERY_KIND))
             y, x = row * size * _ZOOM, column * size * _ZOOM
             picture[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     return Image.fromarray(picture)

@@ -10,6 +10,7 @@ import numpy as np
 from sixpoint._typing import Rng
 from trainer.data.real_crops import deform_crops
 from trainer.data.samples import Crop, extract_targets
+from trainer.synthesis.compact_scenes import compose_compact_scene, simulate_uneven_scan
 from trainer.synthesis.intensity_synthesis import simulate_scan
 from trainer.synthesis.label_synthesis import compose_scene
 
@@ -27,19 +28,22 @@ _REAL_CROPS_PER_SCENE = 48
 """Number of real crops that replace those of a scene: about as many as a scene has."""
 
 
-def generate_crops(seed: int, index: int, *, edge: int = SCENE_EDGE) -> list[Crop]:
+def generate_crops(seed: int, index: int, *, edge: int = SCENE_EDGE, compact: bool = False) -> list[Crop]:
     """Generate the crops of one synthetic scene: one label map, several simulated scans, many targets of each.
 
     Args:
         seed: Seed of the scenes.
         index: Number of the scene.
         edge: Edge of the scene, in voxels.
+        compact: Whether the scene has compact bodies with an uneven interior, see
+            :mod:`trainer.synthesis.compact_scenes`.
     """
-    rng = np.random.default_rng((seed, index))
-    scene = compose_scene(rng, (edge, edge, edge))
+    rng = np.random.default_rng((seed, index, 2) if compact else (seed, index))
+    compose, scan = (compose_compact_scene, simulate_uneven_scan) if compact else (compose_scene, simulate_scan)
+    scene = compose(rng, (edge, edge, edge))
     crops: list[Crop] = []
     for _ in range(_SCANS_PER_SCENE):
-        crops += extract_targets(rng, scene, simulate_scan(rng, scene), limit=_TARGETS_PER_SCAN)
+        crops += extract_targets(rng, scene, scan(rng, scene), limit=_TARGETS_PER_SCAN, compact=compact)
     return crops
 
 
@@ -54,6 +58,8 @@ class CropSource:
         scene_edge: Edge of a scene, in voxels.
         real_crops: Crops of labelled images.
         real_fraction: Fraction of the crops that come from ``real_crops``, deformed anew each time.
+        coarse: Share of these that is resampled to a coarser grid.
+        compact_fraction: Fraction of the scenes that have compact bodies with an uneven interior.
     """
 
     seed: int
@@ -62,6 +68,8 @@ class CropSource:
     scene_edge: int = SCENE_EDGE
     real_crops: tuple[Crop, ...] = field(default=(), repr=False)
     real_fraction: float = 0.0
+    coarse: float = 0.0
+    compact_fraction: float = 0.0
 
     def __iter__(self) -> Iterator[Crop]:
         """Iterate over the crops, without end."""
@@ -69,9 +77,11 @@ class CropSource:
         while True:
             rng = np.random.default_rng((self.seed, index, 1))
             if self.real_crops and rng.random() < self.real_fraction:
-                yield from deform_crops(rng, self.real_crops, count=_REAL_CROPS_PER_SCENE)
+                yield from deform_crops(rng, self.real_crops, count=_REAL_CROPS_PER_SCENE, coarse=self.coarse)
             else:
-                yield from generate_crops(self.seed, index, edge=self.scene_edge)
+                # Drawn only where it is asked for: runs of before must go on with the same scenes.
+                compact = self.compact_fraction > 0 and bool(rng.random() < self.compact_fraction)
+                yield from generate_crops(self.seed, index, edge=self.scene_edge, compact=compact)
             index += self.scene_step
 
 

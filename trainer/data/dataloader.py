@@ -16,7 +16,8 @@ from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import INITIAL_CROPS, INITIAL_REAL_CROPS, SCENE_EDGE, CropPool, CropSource
 from trainer.data.datasets import Case, read_case
 from trainer.data.real_crops import extract_crops
-from trainer.data.samples import Crop, draw_sample
+from trainer.data.samples import OF_EVERY_KIND, Augmentation, Crop, draw_sample
+from trainer.simulation.simulated_user import MAX_JITTER_FRACTION
 
 __all__ = ["Batch", "BatchStream", "LabelledCases", "iterate_batches", "with_float32_input", "worker_context"]
 
@@ -77,6 +78,9 @@ class BatchStream(IterableDataset[Batch]):
         pool_size: Number of crops to mix, over all worker processes.
         scene_edge: Edge of a scene, in voxels.
         labelled: Labelled images to mix in. Every worker process reads them itself.
+        augmentation: How often samples differ from what they are made of.
+        compact_fraction: Fraction of the scenes that have compact bodies with an uneven interior.
+        jitter_fraction: Fraction of an object's extent by which its points may miss.
     """
 
     spec: ModelSpec
@@ -89,6 +93,9 @@ class BatchStream(IterableDataset[Batch]):
     pool_size: int = 2000
     scene_edge: int = SCENE_EDGE
     labelled: LabelledCases = field(default_factory=LabelledCases)
+    augmentation: Augmentation = OF_EVERY_KIND
+    compact_fraction: float = 0.0
+    jitter_fraction: float = MAX_JITTER_FRACTION
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
@@ -103,6 +110,8 @@ class BatchStream(IterableDataset[Batch]):
             scene_edge=self.scene_edge,
             real_crops=tuple(self.labelled.crops()),
             real_fraction=self.labelled.fraction,
+            coarse=self.augmentation.coarse,
+            compact_fraction=self.compact_fraction,
         )
         pool = CropPool(
             source=iter(source),
@@ -114,7 +123,17 @@ class BatchStream(IterableDataset[Batch]):
         spec, crops = with_float32_input(self.spec), iter(pool)
         while True:
             edge, batch_size = self.sizes[int(rng.choice(len(self.sizes), p=self.size_probabilities))]
-            samples = [draw_sample(rng, next(crops), spec, edge=edge) for _ in range(batch_size)]
+            samples = [
+                draw_sample(
+                    rng,
+                    next(crops),
+                    spec,
+                    edge=edge,
+                    augmentation=self.augmentation,
+                    jitter_fraction=self.jitter_fraction,
+                )
+                for _ in range(batch_size)
+            ]
             channels = torch.from_numpy(np.stack([sample.channels for sample in samples]))
             target = torch.from_numpy(np.stack([sample.target for sample in samples])[:, None])
             yield channels.to(torch.bfloat16) if self.bfloat16 else channels, target

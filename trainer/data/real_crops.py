@@ -64,15 +64,22 @@ def _to_synthetic_range(image: Float) -> npt.NDArray[np.float16]:
     return ((image - low) / max(float(high - low), 1e-6)).clip(-8, 8).astype(np.float16)
 
 
-def deform_crops(rng: Rng, crops: Sequence[Crop], *, count: int) -> Iterator[Crop]:
-    """Draw ``count`` crops and deform each when its turn comes; some are resampled to a coarser grid along an axis."""
+def deform_crops(rng: Rng, crops: Sequence[Crop], *, count: int, coarse: float) -> Iterator[Crop]:
+    """Draw ``count`` crops and deform each when its turn comes; a share is resampled to a coarser grid along an axis.
+
+    Args:
+        rng: Generator that draws crops and deformations.
+        crops: Crops to draw from.
+        count: Number of crops to draw.
+        coarse: Share that is resampled.
+    """
     for choice in rng.integers(len(crops), size=count):
-        crop = _warp(rng, crops[int(choice)])
+        crop = _warp(rng, crops[int(choice)], coarse=coarse)
         if crop.mask.sum() >= _MIN_VOXELS_CHANGED:
             yield crop
 
 
-def _warp(rng: Rng, crop: Crop) -> Crop:
+def _warp(rng: Rng, crop: Crop, *, coarse: float) -> Crop:
     shape: Shape = (crop.image.shape[0], crop.image.shape[1], crop.image.shape[2])
     inside = ndimage.find_objects(crop.mask.astype(np.uint8))[0]
     extent = np.array([part.stop - part.start for part in inside])
@@ -88,7 +95,7 @@ def _warp(rng: Rng, crop: Crop) -> Crop:
             places[axis] += np.float32(strength * extent[axis]) * smooth_noise(rng, shape, scale)
     image = ndimage.map_coordinates(crop.image.astype(np.float32), places, order=1, mode="nearest")
     mask = ndimage.map_coordinates(crop.mask.astype(np.float32), places, order=1, mode="nearest")
-    if rng.random() < 0.3:
+    if rng.random() < coarse:
         axis = int(rng.integers(3))
         sides = list(shape)
         sides[axis] = max(14, round(sides[axis] / log_uniform(rng, 1.2, 4)))

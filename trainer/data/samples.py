@@ -16,13 +16,16 @@ from scipy import ndimage
 from sixpoint._typing import Bools, Float, Floating, Points, Rng
 from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing import PromptGuidance, Roi, network_input
-from trainer.simulation.simulated_user import extreme_points, jitter
+from trainer.simulation.simulated_user import MAX_JITTER_FRACTION, extreme_points, jitter
 from trainer.synthesis.intensity_synthesis import SyntheticScan
 from trainer.synthesis.label_synthesis import Scene
 from trainer.synthesis.random_fields import log_uniform
 
 __all__ = [
     "MAX_EXTENT",
+    "OF_EVERY_KIND",
+    "OF_ONE_KIND",
+    "Augmentation",
     "Crop",
     "TrainingSample",
     "augment",
@@ -42,9 +45,9 @@ _AMPLE_EXTENT = 32
 _MIN_FILL = 0.01
 _SPARSE_FILL = 0.15
 """Targets that fill more of their box are dropped with growing probability: three in ten organs in scans fill less."""
+_COMPACT_FILL = 0.35
+"""Fill of its box that a target needs to count as compact: neighbours may have covered some of the body."""
 _IN_PIECES_SHARE = 0.65
-_BOX_SHARE = 0.125
-_CUT_SHORT_SHARE = 0.15
 _MIN_SLICES = 3
 _CUT_SHARE = 0.35
 """Fraction kept of the candidates that the scan's border cuts: small scans have many of them."""
@@ -65,6 +68,53 @@ class Crop:
     label: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How often samples differ from the scans that they are made of: probabilities, each of one change.
+
+    The defaults, :data:`OF_EVERY_KIND`, suit a network for every image; :data:`OF_ONE_KIND` suits one for images like
+    those that it learns from.
+
+    Attributes:
+        permuted: The axes are permuted.
+        mirrored: Each axis (z, y, x) is mirrored.
+        inverted: Dark and bright are exchanged.
+        curved: Contrast is compressed at one end.
+        curve: Largest exponent of that; its inverse is the smallest.
+        noisy: Noise is added.
+        jittered: The points are jittered.
+        boxed: A box replaces the points.
+        truncated: The scan ends inside the target.
+        coarse: A labelled image is resampled to a coarser grid along an axis.
+    """
+
+    permuted: float = 0.5
+    mirrored: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    inverted: float = 0.3
+    curved: float = 0.35
+    curve: float = 2.0
+    noisy: float = 0.15
+    jittered: float = 0.5
+    boxed: float = 0.125
+    truncated: float = 0.15
+    coarse: float = 0.3
+
+
+OF_EVERY_KIND = Augmentation()
+OF_ONE_KIND = Augmentation(
+    permuted=0.0,
+    # Left and right alone: which end of an organ is which is what a network can learn from few images.
+    mirrored=(0.0, 0.0, 0.5),
+    inverted=0.0,
+    curved=0.2,
+    curve=1.4,
+    jittered=0.25,
+    boxed=0.05,
+    truncated=0.05,
+    coarse=0.05,
+)
+
+
 @dataclass(frozen=True)
 class TrainingSample:
     """A training sample.
@@ -80,7 +130,7 @@ class TrainingSample:
     guidance: PromptGuidance
 
 
-def extract_targets(rng: Rng, scene: Scene, scan: SyntheticScan, *, limit: int) -> list[Crop]:
+def extract_targets(rng: Rng, scene: Scene, scan: SyntheticScan, *, limit: int, compact: bool = False) -> list[Crop]:
     """Extract targets of a scan: bodies with their parts, some parts alone, some regions of the background.
 
     Args:
@@ -88,15 +138,18 @@ def extract_targets(rng: Rng, scene: Scene, scan: SyntheticScan, *, limit: int) 
         scene: Scene that was scanned.
         scan: Simulated scan of the scene.
         limit: Maximum number of targets.
+        compact: Whether to take whole bodies that fill much of their box only. Otherwise targets are dropped with a
+            probability that grows with their fill.
     """
     labels = scan.labels
     whole = scene.parent[labels]
     parts = np.flatnonzero(scene.parent != np.arange(scene.count))
     bodies = np.setdiff1d(np.arange(scene.background + 1, scene.count), parts)
     candidates = [(whole, int(label)) for label in bodies]
-    candidates += [(labels, int(label)) for label in parts if rng.random() < 0.4]
-    regions = rng.permutation(np.arange(1, scene.background + 1))
-    candidates += [(whole, int(label)) for label in regions[: max(1, len(bodies) // 4)]]
+    if not compact:
+        candidates += [(labels, int(label)) for label in parts if rng.random() < 0.4]
+        regions = rng.permutation(np.arange(1, scene.background + 1))
+        candidates += [(whole, int(label)) for label in regions[: max(1, len(bodies) // 4)]]
     boxes = {id(array): ndimage.find_objects(array, max_label=scene.count) for array in (labels, whole)}
     crops: list[Crop] = []
     for index in rng.permutation(len(candidates)):
@@ -104,7 +157,7 @@ def extract_targets(rng: Rng, scene: Scene, scan: SyntheticScan, *, limit: int) 
         box = boxes[id(array)][label - 1]
         if box is None:
             continue
-        crop = _crop_target(rng, scan, array, label, box)
+        crop = _crop_target(rng, scan, array, label, box, compact=compact)
         if crop is not None:
             crops.append(crop)
         if len(crops) >= limit:
@@ -113,7 +166,13 @@ def extract_targets(rng: Rng, scene: Scene, scan: SyntheticScan, *, limit: int) 
 
 
 def _crop_target(
-    rng: Rng, scan: SyntheticScan, array: npt.NDArray[np.uint8], label: int, box: tuple[slice, slice, slice]
+    rng: Rng,
+    scan: SyntheticScan,
+    array: npt.NDArray[np.uint8],
+    label: int,
+    box: tuple[slice, slice, slice],
+    *,
+    compact: bool,
 ) -> Crop | None:
     """Crop a label, or its largest component, with its surroundings; None if it is no useful target."""
     mask = array[box] == label
@@ -129,7 +188,10 @@ def _crop_target(
     # Organs a few slices thick exist. Specks and regions that fill the scene are not worth a sample.
     if extent.min() < 3 or extent.max() < 6 or extent.max() > MAX_EXTENT or mask.mean() < _MIN_FILL:
         return None
-    if rng.random() > extent.max() / _AMPLE_EXTENT or rng.random() > _SPARSE_FILL / mask.mean():
+    if rng.random() > extent.max() / _AMPLE_EXTENT:
+        return None
+    fill = float(mask.mean())
+    if fill < _COMPACT_FILL if compact else rng.random() > _SPARSE_FILL / fill:
         return None
     cut = (low == 0).astype(int) + (low + extent == array.shape)
     if cut.sum() > 3 or (cut.any() and rng.random() > _CUT_SHARE):
@@ -166,18 +228,19 @@ def truncate_scan(rng: Rng, crop: Crop) -> Crop:
     return Crop(image=crop.image[part], mask=crop.mask[part])
 
 
-def augment(rng: Rng, crop: Crop) -> Crop:
+def augment(rng: Rng, crop: Crop, augmentation: Augmentation) -> Crop:
     """Permute and mirror the axes of a crop at random, and change its contrast."""
-    order = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
-    flips = tuple(slice(None, None, int(step)) for step in rng.choice([-1, 1], 3))
+    order = rng.permutation(3) if rng.random() < augmentation.permuted else np.arange(3)
+    flips = tuple(slice(None, None, -1 if rng.random() < share else 1) for share in augmentation.mirrored)
     image = crop.image.transpose(order)[flips].astype(np.float32)
-    if rng.random() < 0.3:
+    if rng.random() < augmentation.inverted:
         image = -image
-    if rng.random() < 0.35:
+    if rng.random() < augmentation.curved:
         low, high = float(image.min()), float(image.max())
         # Imitates the response curves of other scanners: contrast is compressed at one end.
-        image = ((image - low) / max(high - low, 1e-6)) ** np.float32(log_uniform(rng, 0.5, 2.0))
-    if rng.random() < 0.15:
+        exponent = np.float32(log_uniform(rng, 1 / augmentation.curve, augmentation.curve))
+        image = ((image - low) / max(high - low, 1e-6)) ** exponent
+    if rng.random() < augmentation.noisy:
         image = image + np.float32(rng.uniform(0, 0.15) * image.std()) * rng.standard_normal(image.shape, np.float32)
     return Crop(image=image.astype(np.float16), mask=crop.mask.transpose(order)[flips])
 
@@ -208,7 +271,15 @@ def sample_from_points(crop: Crop, points: Points, spec: ModelSpec, *, edge: int
     )
 
 
-def draw_sample(rng: Rng, crop: Crop, spec: ModelSpec, *, edge: int, augmented: bool = True) -> TrainingSample:
+def draw_sample(
+    rng: Rng,
+    crop: Crop,
+    spec: ModelSpec,
+    *,
+    edge: int,
+    augmentation: Augmentation | None = None,
+    jitter_fraction: float = MAX_JITTER_FRACTION,
+) -> TrainingSample:
     """Draw a sample of a crop.
 
     Args:
@@ -216,13 +287,14 @@ def draw_sample(rng: Rng, crop: Crop, spec: ModelSpec, *, edge: int, augmented: 
         crop: Target with its surroundings.
         spec: ROI and channels. The size of the ROI's grid is replaced.
         edge: Number of cells of the ROI's grid along each axis.
-        augmented: Whether to augment: the crop is permuted and its contrast changed, half of the samples have jittered
-            points, one in eight has a box instead of points, and one in seven a scan that ends inside the target.
-            Otherwise the crop is used as it is, with exact points.
+        augmentation: How often to change what. None: the crop is used as it is, with exact points.
+        jitter_fraction: Fraction of the object's extent that jittered points move at most.
     """
-    if augmented:
-        crop = augment(rng, truncate_scan(rng, crop) if rng.random() < _CUT_SHORT_SHARE else crop)
+    if augmentation is None:
+        return sample_from_points(crop, extreme_points(rng, crop.mask), spec, edge=edge)
+    cut_short = rng.random() < augmentation.truncated
+    crop = augment(rng, truncate_scan(rng, crop) if cut_short else crop, augmentation)
     points = extreme_points(rng, crop.mask)
-    if augmented and rng.random() < 0.5:
-        points = jitter(rng, points)
-    return sample_from_points(crop, points, spec, edge=edge, box=augmented and rng.random() < _BOX_SHARE)
+    if rng.random() < augmentation.jittered:
+        points = jitter(rng, points, fraction=jitter_fraction)
+    return sample_from_points(crop, points, spec, edge=edge, box=rng.random() < augmentation.boxed)

@@ -16,13 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import ndimage
 
-from sixpoint._typing import Array, Bools, Points
+from sixpoint._typing import Array, Bools, Ints, Points
 from sixpoint.errors import PromptError
 from sixpoint.geometry import Geometry
 from sixpoint.mask import Mask
 from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 from trainer.data.structures import Structure
 from trainer.evaluation.metrics import Agreement, agreement
+from trainer.simulation.click_measures import ClickChange, measure_click
 from trainer.simulation.simulated_user import ErrorClick, error_click
 
 __all__ = [
@@ -44,6 +45,8 @@ CLICKS = 5
 JITTER_VOXELS = 3
 FAR = 0.25
 """A voxel is far from a click beyond this fraction of the longest edge (in mm) of the structure's box."""
+_CELLS_ACROSS = 44
+"""Cells of the network's grid along the structure's box: of 64, with a margin of 22.5 % of the box on each side."""
 _PHASES = ("queue", "preprocess", "inference", "postprocess", "encode")
 _MAX_DRAWS = 100
 
@@ -72,6 +75,7 @@ class ClickEffect:
         far: Number of changed voxels far from the click, see :data:`FAR`.
         far_worse: Number of changed voxels far from the click that were right before.
         gain: Dice after the click minus Dice before.
+        change: What the click corrected and spoilt.
     """
 
     point: tuple[int, int, int]
@@ -81,6 +85,7 @@ class ClickEffect:
     far: int
     far_worse: int
     gain: float
+    change: ClickChange
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,8 @@ class StructureResult:
         name: Name of the structure.
         voxels: Number of voxels of the structure.
         ml: Volume of the structure, in ml.
+        fill: Fraction of its box that the structure fills.
+        extent: Smallest extent of its box, in voxels.
         model_version: Version of the model that answered.
         steps: Answers after exact points, then after each click. Without an error to click, the answer is repeated.
         jittered: Answer after points that are off by up to :data:`JITTER_VOXELS` on every axis.
@@ -120,6 +127,8 @@ class StructureResult:
     name: str
     voxels: int
     ml: float
+    fill: float
+    extent: int
     model_version: str
     steps: tuple[ScoredAnswer, ...]
     jittered: ScoredAnswer
@@ -186,11 +195,14 @@ def evaluate_structure(
     if on_result:
         on_result(structure, mask.array, points, clicks)
     voxels = int(np.count_nonzero(truth))
+    sides = _extents(truth)
     return StructureResult(
         group=structure.group,
         name=structure.name,
         voxels=voxels,
         ml=voxels * geometry.voxel_volume_ml,
+        fill=voxels / int(np.prod(sides)),
+        extent=int(sides.min()),
         model_version=mask.model_version,
         steps=tuple(steps),
         jittered=jittered,
@@ -258,18 +270,11 @@ def next_click(truth: Bools, answer: Bools) -> ErrorClick | None:
     return ErrorClick(point=(x, y, z), positive=click.positive)
 
 
-def _click_effect(
-    click: ErrorClick,
-    before: Bools,
-    after: Bools,
-    structure: Structure,
-    *,
-    gain: float,
-) -> ClickEffect:
+def _click_effect(click: ErrorClick, before: Bools, after: Bools, structure: Structure, *, gain: float) -> ClickEffect:
     changed = np.argwhere(before != after)
     spacing = np.array(structure.image.geometry.spacing[::-1])
-    box = ndimage.find_objects(structure.truth.view(np.uint8))[0]
-    extent = max((part.stop - part.start) * mm for part, mm in zip(box, spacing, strict=True))
+    sides = _extents(structure.truth)
+    extent = float((sides * spacing).max())
     distance = np.linalg.norm((changed - click.point[::-1]) * spacing, axis=1)
     far = changed[distance > FAR * extent]
     right = before[tuple(far.T)] == structure.truth[tuple(far.T)]
@@ -281,4 +286,11 @@ def _click_effect(
         far=len(far),
         far_worse=int(np.count_nonzero(right)),
         gain=gain,
+        change=measure_click(structure.truth, before, after, click, cell=(sides / _CELLS_ACROSS).tolist()),
     )
+
+
+def _extents(mask: Bools) -> Ints:
+    """Compute the extents (z, y, x) of a mask's box, in voxels."""
+    box = ndimage.find_objects(mask.view(np.uint8))[0]
+    return np.array([part.stop - part.start for part in box])

@@ -10,6 +10,7 @@ import numpy as np
 
 from trainer.evaluation.metrics import TOLERANCE_MM, area_under_curve
 from trainer.evaluation.protocol import CLICKS, JITTER_VOXELS, ScoredAnswer, SkippedStructure, StructureResult
+from trainer.simulation.click_measures import MeasuredClick, tabulate_clicks
 
 __all__ = ["LARGE_ML", "answers_by_prompt", "mean_scores", "score_curve", "to_json", "to_markdown"]
 
@@ -65,6 +66,7 @@ def to_json(results: Sequence[StructureResult], skipped: Sequence[SkippedStructu
         "structures": {name: len(members) for name, members in _counted(results).items()},
         "means": {metric: _rounded(mean_scores(results, metric)) for metric in _METRICS},
         "clicks": _rounded(_clicks(results)),
+        "click_measures": _rounded(_click_measures(results)),
         "seconds": _rounded(_seconds(results)),
         "cases": [_rounded(asdict(result)) for result in results],
         "left_out": [asdict(result) for result in skipped],
@@ -85,6 +87,7 @@ def to_markdown(results: Sequence[StructureResult], skipped: Sequence[SkippedStr
         parts.append(f"## {title}\n\n" + _table(mean_scores(results, metric), "group", digits, counts))
     if clicks := _clicks(results):
         parts.append("## Clicks\n\n" + _table(clicks, "click", 3, {}))
+        parts.append("## What clicks correct and spoil\n\n" + _table(_click_measures(results), "clicks", 3, {}))
     parts.append("## Seconds\n\n" + _table(_seconds(results), "call", 3, {}))
     if skipped:
         lines = "\n".join(f"- {result.group}, {result.name}: {result.reason}" for result in skipped)
@@ -132,6 +135,23 @@ def _clicks(results: Sequence[StructureResult]) -> dict[str, dict[str, float]]:
             "far, for the worse": float(worse),
         }
     return table
+
+
+def _click_measures(results: Sequence[StructureResult]) -> dict[str, dict[str, float]]:
+    measured = [
+        MeasuredClick(
+            change=step.click.change,
+            gain=step.click.gain,
+            positive=step.click.positive,
+            voxels=result.voxels,
+            fill=result.fill,
+            extent=result.extent,
+        )
+        for result in results
+        for step in result.steps
+        if step.click is not None
+    ]
+    return tabulate_clicks(measured)
 
 
 def _seconds(results: Sequence[StructureResult]) -> dict[str, dict[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from sixpoint._typing import Rng
 from trainer.simulation.interaction_rounds import MIDDLE_CLICK_PROBABILITY, Correction
+from trainer.simulation.round_settings import draw_extra_clicks, read_extra_clicks
 from trainer.simulation.simulated_user import ErrorClick
 
 __all__ = ["find_corrections"]
@@ -17,11 +19,15 @@ __all__ = ["find_corrections"]
 
 _FLOOD_STEPS = 20
 """Number of 26-connected steps by which an error grows from its first cell."""
+_COLUMNS = 9
+"""Columns of a correction, without its further clicks."""
 _MAX_DEPTH = 10
 """Maximum number of cells from an error's border to its middle."""
 
 
-def find_corrections(rng: Rng, target: torch.Tensor, logits: torch.Tensor) -> Callable[[], list[Correction | None]]:
+def find_corrections(
+    rng: Rng, target: torch.Tensor, logits: torch.Tensor, *, extra_clicks: int = 0
+) -> Callable[[], list[Correction | None]]:
     """Start to correct the answers of a batch, on their own device.
 
     Approximates :func:`trainer.simulation.interaction_rounds.correct_answer` in a fixed number of 3 x 3 x 3 steps. The
@@ -32,12 +38,17 @@ def find_corrections(rng: Rng, target: torch.Tensor, logits: torch.Tensor) -> Ca
         rng: Generator that decides which error to click, and where in it.
         target: Fraction of each cell that the object fills, [batch, 1, z, y, x].
         logits: Answers of the network, [batch, 1, z, y, x].
+        extra_clicks: Maximum number of further clicks in each answer.
 
     Returns:
         Function that waits for the correction of each sample; None where nothing is wrong.
     """
     chance = torch.Generator(target.device).manual_seed(int(rng.integers(2**62)))
     rows = _corrections(target, logits, chance)
+    counts = [0] * len(target)
+    if extra_clicks:
+        extra, counts = draw_extra_clicks(rng, target, logits, most=extra_clicks)
+        rows = torch.cat([rows, extra.flatten(1)], dim=1)
     ready = None
     if rows.is_cuda:
         rows, ready = rows.to("cpu", non_blocking=True), torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -46,7 +57,9 @@ def find_corrections(rng: Rng, target: torch.Tensor, logits: torch.Tensor) -> Ca
     def wait() -> list[Correction | None]:
         if ready is not None:
             ready.synchronize()
-        return _read_corrections(rows, target.shape)
+        corrections = _read_corrections(rows[:, :_COLUMNS], target.shape)
+        further = read_extra_clicks(rows[:, _COLUMNS:].view(len(rows), -1, 2), counts, target.shape)
+        return [one and replace(one, extra=more) for one, more in zip(corrections, further, strict=True)]
 
     return wait
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from sixpoint._typing import Bools, Rng
 from sixpoint.errors import ModelSpecError
 from sixpoint.model_spec import ClickChannel, ModelSpec, PreviousChannel
 from sixpoint.preprocessing import HEAT_FLOOR, gaussian_factors
+from trainer.simulation.round_settings import draw_extra_clicks, read_extra_clicks
 from trainer.simulation.simulated_user import ErrorClick, largest_error
 
 __all__ = ["MIDDLE_CLICK_PROBABILITY", "Correction", "InteractionChannels", "correct_answer", "find_corrections"]
@@ -21,6 +22,8 @@ MIDDLE_CLICK_PROBABILITY = 0.6
 """Probability that a click is in the middle of an error. Other clicks are anywhere in it."""
 _BOX_MARGIN = 3
 """Cells round an error's box that count in the loss of its click: without them, overshooting would cost nothing."""
+_EXTRA_MARGIN = 6
+"""Cells round a further click that count in its loss."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +73,21 @@ class InteractionChannels:
             corrections: Correction of each sample; None where nothing is wrong.
 
         Returns:
-            Region of the clicks, bool [batch, 1, z, y, x]: the box of each clicked error, with a margin.
+            Region of the clicks, bool [batch, 1, z, y, x]: the box of each clicked error, with a margin, and the
+            neighbourhood of each further click.
         """
         channels[:, self.previous] = torch.sigmoid(logits.float()[:, 0]).to(channels.dtype)
         region = torch.zeros_like(logits, dtype=torch.bool)
         clicked = [(index, correction) for index, correction in enumerate(corrections) if correction is not None]
         for index, correction in clicked:
-            (z, end_z), (y, end_y), (x, end_x) = correction.box
-            region[index, 0, z:end_z, y:end_y, x:end_x] = True
-        if clicked:
-            clicks = [correction.click for _, correction in clicked]
-            self._draw_clicks([index for index, _ in clicked], clicks, channels)
+            for (z, end_z), (y, end_y), (x, end_x) in (correction.box, *correction.extra_boxes(logits.shape[2:])):
+                region[index, 0, z:end_z, y:end_y, x:end_x] = True
+        # A round for each click of an answer: two of one answer cannot be written at once.
+        for number in range(1 + max((len(correction.extra) for _, correction in clicked), default=-1)):
+            drawn = [
+                (index, (correction.click, *correction.extra)[number : number + 1]) for index, correction in clicked
+            ]
+            self._draw_clicks([index for index, one in drawn if one], [one[0] for _, one in drawn if one], channels)
         return region
 
     def _draw_clicks(self, samples: list[int], clicks: list[ErrorClick], channels: torch.Tensor) -> None:
@@ -107,10 +114,22 @@ class Correction:
     Attributes:
         click: Correcting click.
         box: Half-open range (first, end) of cells along z, y and x: the box of the error, with a margin.
+        extra: Further clicks of the same round, anywhere in the errors.
     """
 
     click: ErrorClick
     box: tuple[tuple[int, int], ...]
+    extra: tuple[ErrorClick, ...] = ()
+
+    def extra_boxes(self, shape: Sequence[int]) -> list[tuple[tuple[int, int], ...]]:
+        """Return the neighbourhoods of the further clicks in a grid of a shape [z, y, x], in the form of ``box``."""
+        return [
+            tuple(
+                (max(0, at - _EXTRA_MARGIN), min(cells, at + _EXTRA_MARGIN + 1))
+                for at, cells in zip(click.point[::-1], shape, strict=True)
+            )
+            for click in self.extra
+        ]
 
     @classmethod
     def from_error(cls, click: ErrorClick, error: Sequence[tuple[int, int]], *, shape: Sequence[int]) -> Correction:
@@ -148,7 +167,7 @@ def correct_answer(rng: Rng | None, truth: Bools, answer: Bools) -> Correction |
 
 
 def find_corrections(
-    rng: Rng | None, target: torch.Tensor, logits: torch.Tensor
+    rng: Rng | None, target: torch.Tensor, logits: torch.Tensor, *, extra_clicks: int = 0
 ) -> Callable[[], list[Correction | None]]:
     """Correct the answers of a batch, one after another.
 
@@ -156,9 +175,18 @@ def find_corrections(
         rng: Generator that decides where in an error to click; None: always in its middle.
         target: Fraction of each cell that the object fills, [batch, 1, z, y, x].
         logits: Answers of the network, [batch, 1, z, y, x].
+        extra_clicks: Maximum number of further clicks in each answer, which ``rng`` draws.
 
     Returns:
         Function that computes the correction of each sample; None where nothing is wrong.
     """
     truths, answers = (target[:, 0] > 0.5).cpu().numpy(), (logits[:, 0] > 0).cpu().numpy()
-    return lambda: [correct_answer(rng, truth, answer) for truth, answer in zip(truths, answers, strict=True)]
+    extra: list[tuple[ErrorClick, ...]] = [()] * len(truths)
+    if rng is not None and extra_clicks:
+        extra = read_extra_clicks(*draw_extra_clicks(rng, target, logits, most=extra_clicks), target.shape)
+
+    def compute() -> list[Correction | None]:
+        corrections = [correct_answer(rng, truth, answer) for truth, answer in zip(truths, answers, strict=True)]
+        return [one and replace(one, extra=more) for one, more in zip(corrections, extra, strict=True)]
+
+    return compute

@@ -9,7 +9,16 @@ from scipy import ndimage
 
 from sixpoint._typing import Bools, Points, Rng
 
-__all__ = ["ErrorClick", "ErrorRegion", "error_click", "extreme_points", "jitter", "largest_error"]
+__all__ = [
+    "MAX_JITTER_FRACTION",
+    "ErrorClick",
+    "ErrorRegion",
+    "clicked_error",
+    "error_click",
+    "extreme_points",
+    "jitter",
+    "largest_error",
+]
 
 
 MAX_JITTER_VOXELS = 3.0
@@ -80,13 +89,17 @@ def extreme_points(rng: Rng, mask: Bools) -> Points:
     return np.array(points, np.float64)
 
 
-def jitter(rng: Rng, points: Points) -> Points:
+def jitter(rng: Rng, points: Points, *, fraction: float = MAX_JITTER_FRACTION) -> Points:
     """Move points (x, y, z) by a random amount along every axis, outwards and inwards with equal probability.
 
-    The points of small objects move little: see :data:`MAX_JITTER_FRACTION`.
+    Args:
+        rng: Generator that draws the amounts.
+        points: Extreme points, shape [n, 3].
+        fraction: Fraction of the object's extent that they move at most, up to :data:`MAX_JITTER_VOXELS`: the points of
+            small objects move little.
     """
     extent = points.max(axis=0) - points.min(axis=0) + 1
-    reach = np.minimum(MAX_JITTER_VOXELS, MAX_JITTER_FRACTION * extent) * rng.uniform(0.2, 1.0)
+    reach = np.minimum(MAX_JITTER_VOXELS, fraction * extent) * rng.uniform(0.2, 1.0)
     if rng.random() < _CAREFUL_PROBABILITY:
         reach = reach * _CAREFUL_SCALE
     moved: Points = points + rng.uniform(-1, 1, points.shape) * reach
@@ -110,6 +123,22 @@ def largest_error(truth: Bools, answer: Bools) -> ErrorRegion | None:
     piece, missed = divmod(int(sizes.argmax()), 2)
     box = ndimage.find_objects(pieces, max_label=piece)[piece - 1]
     return ErrorRegion(box=box, voxels=(pieces[box] == piece) & (truth[box] == bool(missed)), missed=bool(missed))
+
+
+def clicked_error(truth: Bools, answer: Bools, place: tuple[int, ...]) -> Bools:
+    """Find the voxels of the error that a click hits, bool [z, y, x]; none where nothing is wrong.
+
+    Args:
+        truth: True mask, [z, y, x].
+        answer: Mask to correct, [z, y, x].
+        place: Index (z, y, x) of the clicked voxel.
+    """
+    pieces, _ = ndimage.label(truth != answer, structure=_CORNERS)
+    piece = int(pieces[place])
+    if not piece:
+        return np.zeros(truth.shape, np.bool_)
+    voxels: Bools = (pieces == piece) & (truth == truth[place])
+    return voxels
 
 
 def error_click(truth: Bools, answer: Bools) -> ErrorClick | None:

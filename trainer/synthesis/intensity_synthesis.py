@@ -28,9 +28,20 @@ class SyntheticScan:
     labels: npt.NDArray[np.uint8]
 
 
-def simulate_scan(rng: Rng, scene: Scene) -> SyntheticScan:
-    """Simulate a scan of a scene: draw intensities for its labels, then blur, resample, crop and add artefacts."""
+def simulate_scan(rng: Rng, scene: Scene, *, unevenness: float = 1.0) -> SyntheticScan:
+    """Simulate a scan of a scene: draw intensities for its labels, then blur, resample, crop and add artefacts.
+
+    Args:
+        rng: Source of randomness.
+        scene: Scene to scan.
+        unevenness: Factor of the contrast between bodies and their parts, and of half of the bodies' texture.
+    """
     means, texture = _draw_tissues(rng, scene)
+    if unevenness != 1.0:
+        part = scene.parent != np.arange(scene.count)
+        whole = means[scene.parent]
+        means = np.where(part, whole + np.float32(unevenness) * (means - whole), means)
+        texture = np.where(rng.random(scene.count) < 0.5, np.float32(unevenness) * texture, texture)
     image = means[scene.labels]
     image += _draw_texture(rng, scene, texture)
     if rng.random() < 0.7:

@@ -11,7 +11,7 @@ from sixpoint._typing import Bools, Counts, Rng, Shape
 from trainer.synthesis.random_fields import coordinates, log_uniform, resample, smooth_noise
 from trainer.synthesis.random_shapes import random_body
 
-__all__ = ["AIR", "Scene", "compose_scene"]
+__all__ = ["AIR", "Canvas", "Scene", "compose_scene", "to_scene", "voronoi_background"]
 
 
 AIR = 0
@@ -42,16 +42,37 @@ class Scene:
         return len(self.parent)
 
 
-class _Canvas:
-    """A label map under construction."""
+class Canvas:
+    """A label map under construction.
+
+    Args:
+        labels: Labels of the background, [z, y, x]; the canvas writes into it.
+    """
 
     def __init__(self, labels: Counts) -> None:
         self.labels = labels
         self.parent = list(range(int(labels.max()) + 1))
         self.twin = list(self.parent)
 
-    def add(self, mask: Bools, corner: npt.NDArray[np.intp], *, parent: int = -1, twin: int = -1) -> int:
-        """Write a body whose box starts at ``corner`` [z, y, x]; return its label, or -1 if it is outside the scene."""
+    def add(
+        self,
+        mask: Bools,
+        corner: npt.NDArray[np.intp],
+        *,
+        parent: int = -1,
+        twin: int = -1,
+        within: Bools | None = None,
+    ) -> int:
+        """Write a body whose box starts at ``corner`` [z, y, x]; return its label, or -1 if it is outside the scene.
+
+        Args:
+            mask: Voxels of the body, [z, y, x].
+            corner: Index [z, y, x] of the first voxel of ``mask`` in the scene.
+            parent: Body that it is a part of; -1 for a body of its own.
+            twin: Label whose tissue it shares; -1 for a tissue of its own.
+            within: Voxels that it is limited to, of the shape of ``mask``.
+        """
+        mask = mask if within is None else mask & within
         low = np.maximum(corner, 0)
         high = np.minimum(corner + mask.shape, self.labels.shape)
         if (high <= low).any() or len(self.parent) >= _MAX_LABELS:
@@ -73,21 +94,26 @@ def compose_scene(rng: Rng, shape: Shape) -> Scene:
         shape: Shape of the scene, [z, y, x].
     """
     regions = int(log_uniform(rng, 3, 40))
-    canvas = _Canvas(_voronoi_background(rng, shape, regions))
+    canvas = Canvas(voronoi_background(rng, shape, regions))
     # Large bodies first, so that small ones lie in and on them.
     edge = min(shape)
     for low, high, count in ((0.4, 0.9, 5), (0.2, 0.42, 14), (0.09, 0.22, 36)):
         for _ in range(int(rng.integers(count // 3, count + 1))):
             _place_body(rng, canvas, extent=log_uniform(rng, low * edge, high * edge))
+    return to_scene(canvas, background=regions)
+
+
+def to_scene(canvas: Canvas, *, background: int) -> Scene:
+    """Return what is drawn on a canvas as a scene with ``background`` regions."""
     return Scene(
         labels=canvas.labels,
-        background=regions,
+        background=background,
         parent=np.array(canvas.parent, np.uint8),
         twin=np.array(canvas.twin, np.uint8),
     )
 
 
-def _place_body(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
+def _place_body(rng: Rng, canvas: Canvas, *, extent: float) -> None:
     """Place a body of about ``extent`` voxels, sometimes with parts or a touching twin, or a row of bodies."""
     if rng.random() < _ROW_PROBABILITY:
         _place_row(rng, canvas, extent)
@@ -121,7 +147,7 @@ def _place_body(rng: Rng, canvas: _Canvas, *, extent: float) -> None:
             canvas.add(part & mask[inner], corner + at, parent=whole if rng.random() < 0.8 else -1)
 
 
-def _place_row(rng: Rng, canvas: _Canvas, extent: float) -> None:
+def _place_row(rng: Rng, canvas: Canvas, extent: float) -> None:
     """Place a row of similar bodies with gaps that together are one object: ribs, discs, cartilages, left and right."""
     count, axis = int(rng.integers(2, 8)), int(rng.integers(3))
     sides = extent * np.exp(rng.uniform(np.log(0.08), np.log(0.6), 3))
@@ -141,7 +167,7 @@ def _place_row(rng: Rng, canvas: _Canvas, extent: float) -> None:
         first = label if first < 0 else first
 
 
-def _hollow_out(rng: Rng, canvas: _Canvas, mask: Bools, corner: npt.NDArray[np.intp], whole: int) -> None:
+def _hollow_out(rng: Rng, canvas: Canvas, mask: Bools, corner: npt.NDArray[np.intp], whole: int) -> None:
     """Write a shrunken copy into a body, as its part (cortex and medulla) or as a body of its own (lumen in a wall)."""
     scale = rng.uniform(0.55, 0.88)
     sides = np.maximum(np.round(np.array(mask.shape) * scale), 3).astype(int)
@@ -151,7 +177,7 @@ def _hollow_out(rng: Rng, canvas: _Canvas, mask: Bools, corner: npt.NDArray[np.i
     canvas.add(core & mask[inner], corner + at, parent=whole if rng.random() < 0.75 else -1)
 
 
-def _voronoi_background(rng: Rng, shape: Shape, regions: int) -> Counts:
+def voronoi_background(rng: Rng, shape: Shape, regions: int) -> Counts:
     """Draw deformed Voronoi cells 1 to ``regions``, half of the time within an outline that air surrounds."""
     points = coordinates(shape).copy()
     strength = np.float32(rng.uniform(0.02, 0.12))

@@ -7,7 +7,7 @@ need not look like organs: extent, fill, thickness, curvature and symmetry must 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -225,20 +225,19 @@ GROUP_PROBABILITIES: Mapping[str, float] = {"general": 0.38, "hard": 0.37, "soli
 """Probability of each group: hard bodies help with organs, solid ones with compact lesions."""
 
 
-def random_body(rng: Rng, size: Shape) -> Bools:
+def random_body(rng: Rng, size: Shape, *, families: Sequence[str] = ()) -> Bools:
     """Draw a random body that touches all six faces of its box.
 
     Args:
         rng: Source of randomness.
         size: Shape of the box, [z, y, x].
+        families: Names of the families to draw from, with equal probability; empty: all, by their groups'.
 
     Returns:
         Mask of shape ``size``: one connected component. Rarely, thin parts vanish on the grid and a face stays empty.
     """
-    groups = list(GROUP_PROBABILITIES)
-    group = groups[int(rng.choice(len(groups), p=list(GROUP_PROBABILITIES.values())))]
-    names = list(FAMILIES[group])
-    family = FAMILIES[group][names[int(rng.integers(len(names)))]]
+    group, name = _draw_family(rng, families)
+    family = FAMILIES[group][name]
     cells = int(np.clip(1.15 * max(size), 20, 40))
     grid: Shape = (cells, cells, cells)
     field = np.asarray(family(rng, _random_coordinates(rng, grid, solid=group == "solid")), np.float32)
@@ -251,6 +250,17 @@ def random_body(rng: Rng, size: Shape) -> Bools:
     # Clipped, so that large values far from the surface shift it less when the field is resampled.
     edge = 0.5 * np.abs(field).max()
     return _largest_component(resample(np.clip(field, -edge, edge), size) > 0)
+
+
+def _draw_family(rng: Rng, families: Sequence[str]) -> tuple[str, str]:
+    """Draw a family; return its group and its name."""
+    if families:
+        name = families[int(rng.integers(len(families)))]
+        return next(group for group, members in FAMILIES.items() if name in members), name
+    groups = list(GROUP_PROBABILITIES)
+    group = groups[int(rng.choice(len(groups), p=list(GROUP_PROBABILITIES.values())))]
+    names = list(FAMILIES[group])
+    return group, names[int(rng.integers(len(names)))]
 
 
 def _random_coordinates(rng: Rng, grid: Shape, *, solid: bool) -> Float:

@@ -16,6 +16,9 @@ from sixpoint.model_spec import ModelSpec
 from trainer.data.crop_pool import SCENE_EDGE
 from trainer.data.dataloader import LabelledCases
 from trainer.data.datasets import Dataset
+from trainer.data.samples import OF_EVERY_KIND, OF_ONE_KIND, Augmentation
+from trainer.simulation.round_settings import RoundSettings
+from trainer.simulation.simulated_user import MAX_JITTER_FRACTION
 from trainer.training.validation import ValidationScore
 
 __all__ = [
@@ -96,8 +99,13 @@ class PretrainConfig:
         licence: Licence of the data, where the dataset does not name it.
         annotations: SHA-256 of the saved annotations that the dataset has, for provenance.
         held_out: Labelled images to validate on, in place of scenes. With them, only the best checkpoint is published.
+        augmentation: How often samples differ from the scans that they are made of.
         click_probability: Probability of another round with a correcting click after each round, up to
             :data:`MAX_ROUNDS` rounds.
+        rounds: Settings of the rounds in which the network corrects its own answer.
+        compact_fraction: Fraction of the synthetic scenes that have compact bodies with an uneven interior.
+        jitter_fraction: Fraction of an object's extent by which its points may miss, as far as they miss by no more
+            than three voxels. The larger, the more the points of thin objects miss.
         compiled: Whether to compile the network with ``torch.compile``, which needs a C++ compiler and some minutes.
     """
 
@@ -126,7 +134,11 @@ class PretrainConfig:
     licence: str = ""
     annotations: tuple[str, ...] = ()
     held_out: LabelledCases = field(default_factory=LabelledCases)
+    augmentation: Augmentation = OF_EVERY_KIND
     click_probability: float = 0.65
+    rounds: RoundSettings = field(default_factory=RoundSettings)
+    compact_fraction: float = 0.0
+    jitter_fraction: float = MAX_JITTER_FRACTION
     compiled: bool = False
 
 
@@ -173,6 +185,7 @@ class FinetuneConfig:
         sizes: (edge of the ROI's grid, samples in a batch) of each kind of batch, drawn with equal probability.
         workers: Number of processes that make batches. 0: the training process makes them. None: 1, or, with a GPU,
             all cores but one.
+        augmentation: How often samples differ from the scans that they are made of.
     """
 
     data: Path
@@ -189,6 +202,7 @@ class FinetuneConfig:
     licence: str = ""
     sizes: tuple[tuple[int, int], ...] = ((48, 8), (64, 4))
     workers: int | None = None
+    augmentation: Augmentation = OF_ONE_KIND
 
 
 @dataclass(frozen=True, kw_only=True)

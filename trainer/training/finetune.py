@@ -100,4 +100,5 @@ def _pretrain_config(
         dataset=dataset,
         licence=config.licence,
         annotations=annotation_digests(config.data),
+        augmentation=config.augmentation,
     )

@@ -18,11 +18,13 @@ from trainer.training.checkpoint import save_atomically
 from trainer.training.network import build_network
 from trainer.training.weight_average import WeightAverage
 
-__all__ = ["FORMAT", "Learner", "check_same_run", "read_samples_seen"]
+__all__ = ["FORMAT", "Learner", "check_same_run", "overshoot_loss", "read_samples_seen"]
 
 FORMAT = torch.channels_last_3d
 """Memory layout of tensors: the fastest for 3D convolutions."""
 _LOSS = DiceCELoss(sigmoid=True)
+_MIN_CELLS = 50
+"""Cells of the object that the overshoot is related to at least: thin objects have few on a coarse grid."""
 _CLICK_WEIGHT = 0.5
 """Weight of the cross-entropy near clicked errors, added to the loss of the whole ROI."""
 
@@ -93,7 +95,14 @@ class Learner:
         )
 
     def train_step(
-        self, channels: torch.Tensor, target: torch.Tensor, click_region: torch.Tensor | None, *, learning_rate: float
+        self,
+        channels: torch.Tensor,
+        target: torch.Tensor,
+        click_region: torch.Tensor | None,
+        *,
+        learning_rate: float,
+        previous: torch.Tensor | None = None,
+        overshoot_weight: float = 0.0,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Take one training step.
 
@@ -102,6 +111,8 @@ class Learner:
             target: Fraction of each cell that the object fills, [batch, 1, z, y, x].
             click_region: Cells near clicked errors, bool [batch, 1, z, y, x]; None without clicks.
             learning_rate: Learning rate of this step.
+            previous: Logits of the answer that the clicks correct, [batch, 1, z, y, x]; None without clicks.
+            overshoot_weight: Weight of cells that ``previous`` has right and the network now has wrong.
 
         Returns:
             Logits [batch, 1, z, y, x] and loss of the batch. A GPU may still be computing both.
@@ -115,6 +126,8 @@ class Learner:
         loss: torch.Tensor = _LOSS(logits, target)
         if click_region is not None:
             loss = loss + _CLICK_WEIGHT * _click_loss(logits, target, click_region)
+        if previous is not None and overshoot_weight:
+            loss = loss + overshoot_weight * overshoot_loss(logits, target, previous)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
@@ -182,3 +195,17 @@ def _click_loss(logits: torch.Tensor, target: torch.Tensor, click_region: torch.
     """Compute the cross-entropy near clicked errors, averaged per sample first: small errors count as much as large."""
     entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * click_region
     return (entropy.flatten(1).sum(1) / click_region.flatten(1).sum(1).clamp(min=1)).mean()
+
+
+def overshoot_loss(logits: torch.Tensor, target: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+    """Compute the cross-entropy of cells that were right before and are wrong now, per cell of the object.
+
+    Args:
+        logits: New answer, [batch, 1, z, y, x].
+        target: Fraction of each cell that the object fills, [batch, 1, z, y, x].
+        previous: Logits of the answer before the click, [batch, 1, z, y, x].
+    """
+    whole = target > 0.5
+    spoilt = ((previous > 0) == whole) & ((logits > 0) != whole)
+    entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * spoilt
+    return (entropy.flatten(1).sum(1) / whole.flatten(1).sum(1).clamp(min=_MIN_CELLS)).mean()

@@ -105,6 +105,9 @@ def _identity(config: PretrainConfig, start: StartFile | None) -> Mapping[str, A
         "set of images to hold out": [case.name for case in config.held_out.cases],
         "share of labelled images": config.labelled.fraction,
         "network to start from": start.sha256 if start else "",
+        "setting of the rounds": config.rounds.changes(),
+        "share of compact scenes": config.compact_fraction,
+        "jitter": config.jitter_fraction,
     }
 
 
@@ -120,6 +123,9 @@ def _batch_stream(config: PretrainConfig, *, bfloat16: bool) -> BatchStream:
         pool_size=config.pool_size,
         scene_edge=config.scene_edge,
         labelled=config.labelled,
+        augmentation=config.augmentation,
+        compact_fraction=config.compact_fraction,
+        jitter_fraction=config.jitter_fraction,
     )
 
 
@@ -138,5 +144,6 @@ def _validation_set(config: PretrainConfig) -> ValidationSet:
             config.spec,
             rng=np.random.default_rng(seed),
             names=config.dataset.labels if config.dataset else {},
+            augmentation=config.augmentation,
         )
     return ValidationSet.draw(config.spec, seed=seed, scenes=config.validation_scenes, edge=config.scene_edge)

@@ -20,16 +20,19 @@ from trainer.data.batch_reuse import reuse_batches
 from trainer.data.dataloader import Batch
 from trainer.simulation import gpu_clicks
 from trainer.simulation.interaction_rounds import Correction, InteractionChannels, find_corrections
+from trainer.simulation.round_settings import correct_partly
 from trainer.training.checkpoint import publish
 from trainer.training.config import MAX_ROUNDS, PretrainConfig, PretrainProgress
 from trainer.training.learner import Learner
 from trainer.training.schedule import cosine_schedule
 from trainer.training.validation import ValidationScore, ValidationSet, validate
 
-__all__ = ["LAST", "PretrainRun", "Report"]
+__all__ = ["CLICKS", "LAST", "PretrainRun", "Report"]
 
 LAST = "last.pt"
 """File of the state that a run is resumed from."""
+CLICKS = "clicks.json"
+"""File with what clicks correct and spoil, as of the last validation."""
 _LOSS_INTERVAL = 20
 """Steps between two reads of the loss: each waits for the GPU."""
 _LOSS_WEIGHT = 0.1
@@ -178,22 +181,30 @@ class PretrainRun:
         self, batch: _ActiveBatch, batches: Iterator[Batch], rng: np.random.Generator, *, learning_rate: float
     ) -> torch.Tensor:
         """Take a step on a batch: with corrected clicks, or, where there are none to wait for, on a new batch."""
-        click_region = None
+        rounds = self.config.rounds
+        click_region = previous = None
         if self.interaction is not None and batch.corrections is not None:
-            click_region = self.interaction.write_corrections(batch.channels, batch.logits, batch.corrections())
+            previous = batch.logits
+            click_region = self.interaction.write_corrections(batch.channels, previous, batch.corrections())
         else:
             batch.channels, batch.target = next(batches)
             batch.rounds = 0
             self.learner.samples_seen += len(batch.target)
         batch.logits, loss = self.learner.train_step(
-            batch.channels, batch.target, click_region, learning_rate=learning_rate
+            batch.channels,
+            batch.target,
+            click_region,
+            learning_rate=learning_rate,
+            previous=previous,
+            overshoot_weight=rounds.overshoot_weight,
         )
         batch.rounds += 1
-        find = gpu_clicks.find_corrections if self.on_gpu else find_corrections
-        another_round = (
-            self.interaction is not None and batch.rounds < MAX_ROUNDS and rng.random() < self.config.click_probability
-        )
-        batch.corrections = find(rng, batch.target, batch.logits) if another_round else None
+        batch.corrections = None
+        if self.interaction is not None and batch.rounds < MAX_ROUNDS and rng.random() < self.config.click_probability:
+            if rounds.corrected_fraction:
+                batch.logits = correct_partly(rng, batch.target, batch.logits, fraction=rounds.corrected_fraction)
+            find = gpu_clicks.find_corrections if self.on_gpu else find_corrections
+            batch.corrections = find(rng, batch.target, batch.logits, extra_clicks=rounds.extra_clicks)
         return loss
 
     def _log_loss(self, loss: torch.Tensor, learning_rate: float) -> None:
@@ -238,6 +249,8 @@ class PretrainRun:
         # Step 0 is the network to start from: it is no result of this run.
         best = not real or all(figures["dice"] > entry["dice"] for entry in learner.history if entry["step"])
         self._append_to_history(figures)
+        if score.clicks:
+            write_file(config.out / CLICKS, json.dumps(score.clicks, indent=1).encode())
         if best:
             changes = {
                 # The template's figures are those of another network.

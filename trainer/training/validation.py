@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import nn
 
-from sixpoint._typing import Rng
+from sixpoint._typing import Bools, Rng
 from sixpoint.metrics import dice
 from sixpoint.model_spec import ModelSpec
 from sixpoint.preprocessing import ellipsoid_map
 from trainer.data.crop_pool import generate_crops
 from trainer.data.dataloader import with_float32_input
-from trainer.data.samples import Crop, TrainingSample, draw_sample
-from trainer.simulation.interaction_rounds import InteractionChannels, find_corrections
+from trainer.data.samples import OF_EVERY_KIND, Augmentation, Crop, TrainingSample, draw_sample
+from trainer.simulation.click_measures import MeasuredClick, flat_figures, measure_click, tabulate_clicks
+from trainer.simulation.interaction_rounds import Correction, InteractionChannels, find_corrections
 from trainer.training.figure_names import figure_names
 
 __all__ = ["ValidationScore", "ValidationSet", "validate"]
@@ -38,6 +41,8 @@ class ValidationScore:
         clicked: Dice of the network after one, two, ... correcting clicks on top of the exact points. Empty for a
             network without clicks.
         by_label: Dice of the network with exact points, by the name of the label; empty for synthetic scenes.
+        clicks: What the clicks corrected and spoilt, see
+            :func:`~trainer.simulation.click_measures.tabulate_clicks`; empty for a network without clicks.
     """
 
     dice: float
@@ -45,6 +50,7 @@ class ValidationScore:
     ellipsoid: float
     clicked: tuple[float, ...] = ()
     by_label: Mapping[str, float] = field(default_factory=dict)
+    clicks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def figures(self, prefix: str = "synthetic_") -> dict[str, float]:
         """Return the figures by their names in a spec's metrics. ``prefix`` names the images they were measured on."""
@@ -53,6 +59,7 @@ class ValidationScore:
             f"{prefix}dice_jittered": round(self.jittered, 4),
             f"{prefix}dice_ellipsoid": round(self.ellipsoid, 4),
             **{f"{prefix}dice_clicks_{n}": round(value, 4) for n, value in enumerate(self.clicked, start=1)},
+            **{name: round(value, 4) for name, value in flat_figures(self.clicks, prefix=prefix).items()},
         }
         names = figure_names(list(self.by_label), taken=figures)
         return figures | {name: round(value, 4) for name, value in zip(names, self.by_label.values(), strict=True)}
@@ -91,7 +98,13 @@ class ValidationSet:
 
     @classmethod
     def from_crops(
-        cls, crops: Sequence[Crop], spec: ModelSpec, *, rng: Rng, names: Mapping[int, str] | None = None
+        cls,
+        crops: Sequence[Crop],
+        spec: ModelSpec,
+        *,
+        rng: Rng,
+        names: Mapping[int, str] | None = None,
+        augmentation: Augmentation = OF_EVERY_KIND,
     ) -> ValidationSet:
         """Make the set of these crops.
 
@@ -100,12 +113,13 @@ class ValidationSet:
             spec: ROI and channels.
             rng: Generator that draws the points, and which crops are used if there are many.
             names: Name of each label by its number, for crops of labelled images.
+            augmentation: How often the varied samples differ from the crops.
         """
         spec = with_float32_input(spec)
         exact, varied, labels = [], [], []
         for choice in rng.permutation(len(crops))[:_MAX_CROPS]:
-            exact.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0], augmented=False))
-            varied.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
+            exact.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0]))
+            varied.append(draw_sample(rng, crops[choice], spec, edge=spec.roi.size[0], augmentation=augmentation))
             if (number := crops[choice].label) and names is not None:
                 labels.append(names.get(number, f"label {number}"))
         return cls(exact=tuple(exact), varied=tuple(varied), labels=tuple(labels))
@@ -132,42 +146,79 @@ def validate(
         dice(ellipsoid_map(sample.guidance.box, shape=shape) > 0, sample.target > 0.5) for sample in samples.exact
     ]
     clicks = _CLICKS if interaction else 0
-    first, *clicked = _dice(network, samples.exact, interaction=interaction, clicks=clicks, bfloat16=bfloat16)
-    (varied,) = _dice(network, samples.varied, interaction=None, clicks=0, bfloat16=bfloat16)
+    exact = _roll_out(network, samples.exact, interaction=interaction, clicks=clicks, bfloat16=bfloat16)
+    varied = _roll_out(network, samples.varied, interaction=None, clicks=0, bfloat16=bfloat16)
     by_label: dict[str, list[float]] = {label: [] for label in sorted(set(samples.labels))}
-    for label, value in zip(samples.labels, first, strict=False):
+    for label, value in zip(samples.labels, exact.dice[0], strict=False):
         by_label[label].append(value)
     return ValidationScore(
-        dice=float(np.mean(first)),
-        jittered=float(np.mean(varied)),
+        dice=float(np.mean(exact.dice[0])),
+        jittered=float(np.mean(varied.dice[0])),
         ellipsoid=float(np.mean(ellipsoid)),
-        clicked=tuple(float(np.mean(values)) for values in clicked),
+        clicked=tuple(float(np.mean(values)) for values in exact.dice[1:]),
         by_label={label: float(np.mean(values)) for label, values in by_label.items()},
+        clicks=tabulate_clicks(exact.clicks),
     )
 
 
-def _dice(
+@dataclass(frozen=True)
+class _Rollout:
+    """Scores of a network that is corrected by clicks.
+
+    Attributes:
+        dice: Each sample's Dice of the first answer, and after each click.
+        clicks: The clicks of all samples.
+    """
+
+    dice: list[list[float]]
+    clicks: list[MeasuredClick] = field(default_factory=list)
+
+
+def _roll_out(
     network: nn.Module,
     samples: tuple[TrainingSample, ...],
     *,
     interaction: InteractionChannels | None,
     clicks: int,
     bfloat16: bool,
-) -> list[list[float]]:
-    """Compute each sample's Dice of the first answer, and after each click in the middle of the largest error."""
-    scores: list[list[float]] = [[] for _ in range(clicks + 1)]
+) -> _Rollout:
+    """Answer samples, and correct each answer by a click in the middle of the largest error."""
+    rollout = _Rollout(dice=[[] for _ in range(clicks + 1)])
     device = next(network.parameters()).device
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         for first in range(0, len(samples), _BATCH_SIZE):
             batch = samples[first : first + _BATCH_SIZE]
             channels = torch.from_numpy(np.stack([sample.channels for sample in batch])).to(device)
             target = torch.from_numpy(np.stack([sample.target for sample in batch])[:, None]).to(device)
+            truths = (target[:, 0] > 0.5).cpu().numpy()
+            corrections: list[Correction | None] = [None] * len(batch)
+            answers = np.zeros_like(truths)
             for number in range(clicks + 1):
                 logits = network(channels.contiguous(memory_format=torch.channels_last_3d))
-                answers = (logits[:, 0] > 0).cpu().numpy()
-                scores[number] += [
-                    dice(answer, sample.target > 0.5) for answer, sample in zip(answers, batch, strict=True)
-                ]
+                before, answers = answers, (logits[:, 0] > 0).cpu().numpy()
+                rollout.dice[number] += [dice(answer, truth) for answer, truth in zip(answers, truths, strict=True)]
+                rollout.clicks.extend(
+                    _measured(truth, *masks, correction)
+                    for truth, masks, correction in zip(
+                        truths, zip(before, answers, strict=True), corrections, strict=True
+                    )
+                    if correction is not None
+                )
                 if interaction is not None and number < clicks:
-                    interaction.write_corrections(channels, logits, find_corrections(None, target, logits)())
-    return scores
+                    corrections = find_corrections(None, target, logits)()
+                    interaction.write_corrections(channels, logits, corrections)
+    return rollout
+
+
+def _measured(truth: Bools, before: Bools, after: Bools, correction: Correction) -> MeasuredClick:
+    box = ndimage.find_objects(truth.view(np.uint8))[0]
+    sides = [part.stop - part.start for part in box]
+    voxels = int(np.count_nonzero(truth))
+    return MeasuredClick(
+        change=measure_click(truth, before, after, correction.click),
+        gain=dice(after, truth) - dice(before, truth),
+        positive=correction.click.positive,
+        voxels=voxels,
+        fill=voxels / math.prod(sides),
+        extent=min(sides),
+    )

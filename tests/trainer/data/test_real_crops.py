@@ -48,7 +48,7 @@ def test_what_vanishes_when_it_is_shown_coarser_is_no_target(kind: str) -> None:
     image = rng.normal(size=labels.shape).astype(np.float32)
     crops = extract_crops(image, labels)
     assert [crop.mask.sum() for crop in crops] == [1000]
-    assert len(list(deform_crops(rng, crops, count=8))) == 8
+    assert len(list(deform_crops(rng, crops, count=8, coarse=0.3))) == 8
 
 
 def test_deformed_targets_stay_where_their_intensities_are(tmp_path: Path) -> None:
@@ -57,8 +57,8 @@ def test_deformed_targets_stay_where_their_intensities_are(tmp_path: Path) -> No
     phantom.labels.write(tmp_path / "labels.nii.gz")
     crops = LabelledCases((Case("phantom", tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz"),), 1.0).crops()
     assert len(crops) >= 3
-    varied = list(deform_crops(np.random.default_rng(0), crops, count=6))
-    again = list(deform_crops(np.random.default_rng(0), crops, count=6))
+    varied = list(deform_crops(np.random.default_rng(0), crops, count=6, coarse=0.3))
+    again = list(deform_crops(np.random.default_rng(0), crops, count=6, coarse=0.3))
     assert all(
         np.array_equal(a.image, b.image) and np.array_equal(a.mask, b.mask) for a, b in zip(varied, again, strict=True)
     )

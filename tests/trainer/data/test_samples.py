@@ -171,7 +171,7 @@ def _at(array: np.ndarray, place: tuple[int, ...], shape: tuple[int, ...]) -> np
 
 def test_augmenting_keeps_the_target(crops: list[samples.Crop]) -> None:
     rng = np.random.default_rng(0)
-    turned = samples.augment(rng, crops[0])
+    turned = samples.augment(rng, crops[0], samples.Augmentation())
     assert turned.mask.sum() == crops[0].mask.sum()
     assert sorted(turned.mask.shape) == sorted(crops[0].mask.shape)
     assert np.isfinite(turned.image).all()
@@ -234,3 +234,66 @@ def test_scenes_are_shared_out_and_real_crops_are_mixed_in(crops: list[samples.C
     kinds = [bool((next(mixed).image == 7).all()) for _ in range(300)]
     assert any(kinds)
     assert not all(kinds)
+
+
+def test_samples_of_one_kind_keep_their_axes_and_their_contrast() -> None:
+    rng = np.random.default_rng(3)
+    z, y, x = np.indices((20, 24, 28))
+    image = (z + 2 * y).astype(np.float16)
+    crop = samples.Crop(image=image, mask=(abs(z - 10) < 5) & (abs(y - 12) < 6) & (abs(x - 14) < 7))
+    for _ in range(20):
+        changed = samples.augment(rng, crop, samples.OF_ONE_KIND)
+        assert changed.image.shape == crop.image.shape
+        # Brighter towards the end of z and y, as before: neither mirrored nor inverted.
+        assert changed.image[-1].mean() > changed.image[0].mean()
+        assert changed.image[:, -1].mean() > changed.image[:, 0].mean()
+    shapes = {samples.augment(rng, crop, samples.OF_EVERY_KIND).image.shape for _ in range(20)}
+    assert len(shapes) > 1
+
+
+def test_compact_scenes_have_whole_bodies_that_fill_their_box() -> None:
+    compact, same = (generate_crops(4, 0, edge=EDGE, compact=True) for _ in range(2))
+    assert len(compact) > 5
+    assert all(np.array_equal(one.image, other.image) for one, other in zip(compact, same, strict=True))
+
+    def fill(crop: samples.Crop) -> float:
+        return float(crop.mask[ndimage.find_objects(crop.mask.astype(np.uint8))[0]].mean())
+
+    assert min(map(fill, compact)) >= 0.35
+    # Among the usual targets, as few are so compact that the network forgets them.
+    assert np.mean([fill(crop) > 0.35 for crop in generate_crops(4, 0, edge=EDGE)]) < 0.7
+
+
+def test_bodies_of_compact_scenes_are_uneven_inside() -> None:
+    def unevenness(crops: list[samples.Crop]) -> float:
+        spreads = []
+        for crop in crops:
+            inside = crop.image[ndimage.binary_erosion(crop.mask, iterations=2)].astype(np.float32)
+            if len(inside) > 50:
+                low, high = np.percentile(crop.image.astype(np.float32), [1, 99])
+                spreads.append(float(np.std(inside)) / max(float(high - low), 1e-3))
+        return float(np.mean(spreads))
+
+    compact = [crop for index in range(3) for crop in generate_crops(4, index, edge=EDGE, compact=True)]
+    usual = [crop for index in range(3) for crop in generate_crops(4, index, edge=EDGE)]
+    assert unevenness(compact) > 1.2 * unevenness(usual)
+
+
+def test_a_share_of_the_scenes_is_compact_and_none_where_none_is_wanted() -> None:
+    usual, all_compact = (generate_crops(3, 0, edge=EDGE, compact=compact) for compact in (False, True))
+    for fraction, expected in ((0.0, usual), (1.0, all_compact)):
+        first = next(iter(CropSource(seed=3, scene_edge=EDGE, compact_fraction=fraction)))
+        assert np.array_equal(first.image, expected[0].image)
+
+
+def test_the_points_of_thin_objects_miss_by_more_where_it_is_wanted() -> None:
+    points = np.array([[0, 2, 2], [30, 2, 2], [15, 0, 2], [15, 5, 2], [15, 2, 0], [15, 2, 5]], np.float64)
+
+    def largest(fraction: float) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        moved = [simulated_user.jitter(rng, points, fraction=fraction) - points for _ in range(300)]
+        return np.abs(moved).max(axis=(0, 1))
+
+    few, more = largest(simulated_user.MAX_JITTER_FRACTION), largest(0.5)
+    assert few[0] == pytest.approx(more[0]) == pytest.approx(3, abs=0.2), "long axes miss by three voxels anyhow"
+    assert few[1] < 1.5 < 2.5 < more[1] <= 3

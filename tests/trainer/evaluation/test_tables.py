@@ -12,6 +12,7 @@ from trainer.evaluation.metrics import Agreement
 from trainer.evaluation.plots import write_plots
 from trainer.evaluation.protocol import ClickEffect, ScoredAnswer, SkippedStructure, StructureResult
 from trainer.evaluation.tables import answers_by_prompt, mean_scores, to_json, to_markdown
+from trainer.simulation.click_measures import ClickChange
 
 PHASES = {"queue": 0.0, "inference": 0.05}
 
@@ -21,7 +22,7 @@ def answer(dice: float, *, seconds: float = 0.1, click: ClickEffect | None = Non
 
 
 def effect(gain: float, *, holds: bool = True, changed: int = 10, far: int = 2, worse: int = 1) -> ClickEffect:
-    return ClickEffect((1, 2, 3), True, holds, changed, far, worse, gain)
+    return ClickEffect((1, 2, 3), True, holds, changed, far, worse, gain, ClickChange(8, 2, (4, 6), (3, 5)))
 
 
 def judged(group: str, first: float, *, ml: float = 10.0, clicks: bool = True) -> StructureResult:
@@ -31,6 +32,8 @@ def judged(group: str, first: float, *, ml: float = 10.0, clicks: bool = True) -
         name=f"{group} {first}",
         voxels=300,
         ml=ml,
+        fill=0.4,
+        extent=12,
         model_version="3",
         steps=(answer(first), *(corrected if clicks else [])),
         jittered=answer(first - 0.1),
@@ -83,6 +86,12 @@ def test_json_has_every_figure_and_is_json() -> None:
         "changed far": 0.2,
         "far, for the worse": 0.1,
     }
+    measures = found["click_measures"]
+    # All three structures have five positive clicks, which correct 8 voxels each, and spoil 2.
+    assert measures["all clicks"]["clicks"] == 15
+    assert measures["all clicks"]["overshoot per corrected"] == 0.25
+    assert measures["fills 33% to 50% of its box"] == measures["positive"] == measures["all clicks"]
+    assert "negative" not in measures
     assert found["seconds"]["click"] == {"median": 0.2, "95th percentile": 0.2, "queue": 0.0, "inference": 0.05}
     assert found["cases"][0]["steps"][1]["click"]["point"] == [1, 2, 3]
     assert found["left_out"] == [{"group": "liver", "name": "sheet", "reason": "flat"}]
@@ -90,7 +99,7 @@ def test_json_has_every_figure_and_is_json() -> None:
 
 def test_markdown_has_a_table_for_each_question() -> None:
     text = to_markdown(SOME, [SkippedStructure("liver", "sheet", "flat")], model="annotation")
-    titles = ["Dice", "NSD at 2 mm", "HD95 (mm)", "Clicks", "Seconds", "Left out"]
+    titles = ["Dice", "NSD at 2 mm", "HD95 (mm)", "Clicks", "What clicks correct and spoil", "Seconds", "Left out"]
     assert [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")] == titles
     assert "| liver | 2 | 0.600 | 0.650 |" in text
     assert "| **over 20 ml** | 1 | 0.700 |" in text
@@ -98,7 +107,9 @@ def test_markdown_has_a_table_for_each_question() -> None:
 
 
 def test_without_clicks_there_is_no_table_of_them() -> None:
-    assert "## Clicks" not in to_markdown([judged("liver", 0.5, clicks=False)], [], model="annotation")
+    text = to_markdown([judged("liver", 0.5, clicks=False)], [], model="annotation")
+    assert "## Clicks" not in text
+    assert "## What clicks" not in text
 
 
 @pytest.mark.parametrize("clicks", [True, False])

@@ -19,10 +19,12 @@ from trainer.cli import app
 from trainer.data import dataloader
 from trainer.data.datasets import Case
 from trainer.data.spec_files import read_spec
+from trainer.simulation.round_settings import RoundSettings
 from trainer.training.checkpoint import CHECKPOINT, SPEC
 from trainer.training.config import Device, PretrainConfig, PretrainProgress
 from trainer.training.network import build_network
 from trainer.training.pretrain import pretrain
+from trainer.training.pretrain_run import CLICKS
 from trainer.training.weight_average import WeightAverage
 
 EDGE = 40
@@ -82,6 +84,40 @@ def test_two_steps_then_two_more(spec: ModelSpec, tmp_path: Path) -> None:
     ):
         with pytest.raises(FailedPrecondition, match=f"holds a run with another {what}: choose another folder"):
             pretrain(change)
+
+
+def test_a_run_with_every_setting_of_its_rounds(spec: ModelSpec, tmp_path: Path) -> None:
+    rounds = RoundSettings(overshoot_weight=1.0, corrected_fraction=0.5, extra_clicks=2)
+    plan = PretrainConfig(
+        spec=spec,
+        out=tmp_path,
+        steps=4,
+        sizes=((32, 2),),
+        size_probabilities=(1.0,),
+        threads=1,
+        workers=0,
+        pool_size=1,
+        validation_scenes=1,
+        scene_edge=EDGE,
+        crop_uses=1000.0,
+        click_probability=1.0,
+        rounds=rounds,
+        compact_fraction=1.0,
+        jitter_fraction=0.5,
+    )
+    pretrain(plan)
+    (entry,) = json.loads((tmp_path / "metrics.json").read_text())
+    assert entry["shown"] == 2, "all steps are rounds over the first batch"
+    # What clicks correct and spoil is in the spec, and in full beside it.
+    clicks = json.loads((tmp_path / CLICKS).read_text())
+    assert clicks["all clicks"]["clicks"] > 0
+    assert 0 <= clicks["all clicks"]["corrected within 6 cells"] <= 1
+    published = read_spec(tmp_path / SPEC).metrics
+    assert published["synthetic_click_overshoot"] == pytest.approx(
+        clicks["all clicks"]["overshoot per corrected"], abs=1e-4
+    )
+    with pytest.raises(FailedPrecondition, match="another setting of the rounds"):
+        pretrain(replace(plan, steps=8, rounds=replace(rounds, extra_clicks=3)))
 
 
 def test_a_start_that_is_none_is_refused_in_one_line(spec: ModelSpec, tmp_path: Path) -> None:
