@@ -24,6 +24,7 @@ __all__ = [
     "Licence",
     "MaxBatchSize",
     "ModelName",
+    "Once",
     "Patch",
     "Precision",
     "PublishPrecision",
@@ -198,6 +199,9 @@ Share = Annotated[
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Accept a version whose figures are worse than those of the serving version.")
+]
+Once = Annotated[
+    bool, typer.Option("--once", help="Publish nothing if the model has a version of this very file; say which.")
 ]
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait while another exporter writes to the repository.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts; errors, too.")]

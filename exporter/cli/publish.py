@@ -15,6 +15,7 @@ from exporter.graph.precision import NumericPrecision
 if TYPE_CHECKING:
     from exporter.publishing.prepared import PreparedModel
     from exporter.publishing.publish import Published
+    from exporter.publishing.status import VersionStatus
     from exporter.sources.options import ExportOptions
 
 __all__ = ["EPILOG", "publish"]
@@ -25,6 +26,7 @@ Examples:
   exporter publish runs/annotation/checkpoint.pt --triton 127.0.0.1:8001
   exporter publish runs/liver/checkpoint.pt --image ct.nii.gz --share 0.1 --triton 127.0.0.1:8001
   exporter publish runs/liver/checkpoint.pt --force          # although its figures are worse
+  exporter publish runs/liver/checkpoint.pt --once           # nothing, if it was published before
   exporter publish spleen_ct_segmentation.zip --precision fp16 --triton 127.0.0.1:8001
   exporter publish runs/annotation/checkpoint.pt --precision int8 --calibrate DATASET --triton 127.0.0.1:8001
   exporter publish runs/liver/checkpoint.pt --name liver-tensorrt --tensorrt plan --triton 127.0.0.1:8001
@@ -39,6 +41,7 @@ def publish(
     triton: options.TritonAddresses = None,
     share: options.Share = 1.0,
     force: options.Force = False,
+    once: options.Once = False,
     spacing: options.Spacing = "",
     patch: options.Patch = "",
     axes: options.Axes = "",
@@ -85,6 +88,7 @@ def publish(
             timeout=timeout,
             share=share,
             force=force,
+            once=once,
             tensorrt=tensorrt,
             half=precision is not NumericPrecision.FP32,
             image=image,
@@ -109,6 +113,7 @@ def _run(
     timeout: float,
     share: float,
     force: bool,
+    once: bool,
     tensorrt: options.TensorRt | None,
     half: bool,
     image: Path | None,
@@ -118,6 +123,7 @@ def _run(
     from exporter.publishing.prepare import prepare
     from exporter.publishing.publish import check_share
     from exporter.publishing.publish import publish as publish_model
+    from exporter.publishing.status import find_published
     from exporter.publishing.tensorrt import build_plan, find_builder, with_accelerator
     from exporter.publishing.triton import Triton
     from exporter.repository.card import CARD, CARD_JSON
@@ -136,6 +142,9 @@ def _run(
     # First, since it fails at once on a machine without a GPU.
     builder = find_builder() if tensorrt is options.TensorRt.PLAN else None
     models = open_repository(repository)
+    if once and (present := find_published(models, name, source, precision=export_options.precision, wait=wait)):
+        _print_present(name, present, as_json=as_json)
+        return
     # Publishing checks this again under the repository's lock, but an export takes minutes.
     config = read_config(models, name)
     check_share(models, name, share, present=serving_version(models, config) if config else None)
@@ -153,6 +162,24 @@ def _run(
             _print_json(prepared, published)
         else:
             _print_text(prepared, published, repository=repository, share=share, verified=server is not None)
+
+
+def _print_present(name: str, present: VersionStatus, *, as_json: bool) -> None:
+    """Print which version was made of the source before."""
+    note = f"version {present.version} was published of this file before, and is {present.state}: nothing was published"
+    if not as_json:
+        out.print(f"{name} {note}", markup=False)
+        return
+    engine, parity = present.record.engine, present.parity
+    content = {
+        "name": name,
+        "version": present.version,
+        "notes": [note],
+        "engine": engine and engine.model_dump(),
+        "parity": parity and parity.model_dump(),
+        "figures": None,
+    }
+    out.print_json(json.dumps(content))
 
 
 def _print_json(prepared: PreparedModel, published: Published) -> None:
