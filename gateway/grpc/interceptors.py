@@ -6,7 +6,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -29,15 +30,16 @@ from gateway.core.access import (
 )
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Turns, acting_for, refusal_pause
-from gateway.grpc.decoding import decode_request, decode_stream, decoder, with_size
 from gateway.grpc.handler_cache import HandlerCache
-from gateway.grpc.identity import CallContext, caller_of, credentials_of, peer_of, while_identified
-from gateway.grpc.message_turns import MessageTurns
-from gateway.grpc.other_services import read_in_turn
+from gateway.grpc.handlers import Context, Handler, metadata_first, until_credentials_end
+from gateway.grpc.identity import CallContext, credentials_of, peer_of
+from gateway.grpc.messages.decoding import decode_request, decode_stream, decoder, with_size
+from gateway.grpc.messages.other_services import read_in_turn
+from gateway.grpc.messages.turns import MessageTurns
+from gateway.grpc.messages.uploads import upload_decoder
 from gateway.grpc.permissions import role_for
 from gateway.grpc.refusals import abort, abort_arguments, as_sixpoint_error
 from gateway.grpc.running_calls import RunningCalls
-from gateway.grpc.upload_messages import upload_decoder
 from gateway.observability.pseudonyms import pseudonym
 from sixpoint.errors import ResourceExhausted, Unauthenticated
 
@@ -45,11 +47,10 @@ __all__ = ["CallDeadlines", "CallInterceptor", "is_short"]
 
 _log = logging.getLogger(__name__)
 
-_Context = grpc.aio.ServicerContext[Any, Any]
-_Handler = Callable[[Any, _Context], Awaitable[Any]]
 _MAX_PAUSING = 1000
 # Streams of parts, but no segmentations.
 _DOWNLOAD, _IN_PARTS = "/sixpoint.v1.ImageService/DownloadImage", "/sixpoint.v1.DatasetService/GetAnnotation"
+_WATCH = "/sixpoint.v1.JobService/WatchJob"
 # They have places of their own.
 _ADMITTED = "/sixpoint.v1.AnnotationService/"
 # They wait for calls on their session, which may take seconds, or for masks.
@@ -81,13 +82,21 @@ class CallDeadlines:
         call: Of each action of a bidirectional stream, and of all other calls.
         upload: Of a client stream, and of an image that is returned.
         segmentation: Of a segmentation.
-        stream: Of a bidirectional stream.
+        stream: Of a bidirectional stream, and of a job that is watched.
     """
 
     call: DeadlineLimits
     upload: DeadlineLimits
     segmentation: DeadlineLimits
     stream: DeadlineLimits
+
+
+@dataclass
+class _Ending:
+    code: str = grpc.StatusCode.OK.name
+    reason: str = ""
+    caller: str = ""
+    level: int = logging.INFO
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -154,22 +163,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
             return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
         if handler.unary_stream:
-            handle = _metadata_first(handler.unary_stream)
-            others = {_DOWNLOAD: self._deadlines.upload, _IN_PARTS: self._deadlines.call}
+            handle = metadata_first(handler.unary_stream)
+            others = {
+                _DOWNLOAD: self._deadlines.upload,
+                _IN_PARTS: self._deadlines.call,
+                _WATCH: self._deadlines.stream,
+            }
             deadline = others.get(method, self._deadlines.segmentation)
             activity = Activity.CALL if method in others else Activity.SEGMENTATION
             wrapped = self._wrap(handle, method, deadline, decode, activity)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         if handler.stream_stream:
             # The one kind of call that takes hours, and carries out further actions meanwhile.
-            handle = _metadata_first(_while_identified(handler.stream_stream))
+            handle = metadata_first(until_credentials_end(handler.stream_stream))
             wrapped = self._wrap(handle, method, self._deadlines.stream, with_size(decode), streams=True)
             return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
         handle = self._in_turn(handler.unary_unary) if is_short(method) else handler.unary_unary
         wrapped = self._wrap(handle, method, self._deadlines.call, decode)
         return grpc.stream_unary_rpc_method_handler(wrapped, **codecs)
 
-    async def _identify(self, context: _Context) -> CallContext:
+    async def _identify(self, context: Context) -> CallContext:
         credentials = credentials_of(context)
 
         async def identify() -> Principal:
@@ -193,12 +206,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 self._pausing -= 1
 
-    def _in_turn(self, handle: _Handler) -> _Handler:
+    def _in_turn(self, handle: Handler) -> Handler:
         turns = self._turns
         if turns is None:
             return handle
 
-        async def call(request: Any, context: _Context) -> Any:
+        async def call(request: Any, context: Context) -> Any:
             async with turns.take():
                 return await handle(request, context)
 
@@ -206,7 +219,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(
         self,
-        handle: _Handler,
+        handle: Handler,
         method: str,
         limits: DeadlineLimits,
         decode: Callable[[bytes], Any],
@@ -214,86 +227,68 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         *,
         streams: bool = False,
     ) -> Callable[..., Any]:
-        async def call(_: object, context: _Context) -> Any:
-            self._calls.add(context)
+        async def carry_out(context: Context, caller: CallContext) -> Any:
+            principal = caller.principal
+            check_role(principal, self._role_for(method))
+            for each in dict.fromkeys((Activity.CALL, activity)):
+                self._limits.check(principal, each)
+            counted = self._counted(decode, principal) if activity is Activity.UPLOAD else decode
             read = partial(self._messages.read, context)
-            started = time.perf_counter()
-            code = grpc.StatusCode.OK.name
-            reason = who = ""
-            level = logging.INFO
+            with acting_for(principal.account):
+                request = decode_stream(counted, read) if streams else await decode_request(decode, read)
+                # It is the context, with one attribute more.
+                return await handle(request, cast("Context", caller))
+
+        async def call(_: object, context: Context) -> Any:
+            self._calls.add(context)
             remaining = context.time_remaining()
             caller: CallContext | None = None
-            try:
-                # gRPC itself cancels this task once the client's deadline passes.
-                async with asyncio.timeout(limits.seconds(remaining)) as scope:
-                    caller = await self._identify(context)
-                    principal = caller.principal
-                    who = pseudonym(principal)
-                    check_role(principal, self._role_for(method))
-                    for each in dict.fromkeys((Activity.CALL, activity)):
-                        self._limits.check(principal, each)
-                    counted = self._counted(decode, principal) if activity is Activity.UPLOAD else decode
-                    with acting_for(principal.account):
-                        return await handle(
-                            decode_stream(counted, read) if streams else await decode_request(decode, read),
-                            # It is the context, with one attribute more.
-                            cast("_Context", caller),
-                        )
-            except asyncio.CancelledError:
-                code = grpc.StatusCode.CANCELLED.name
-                raise
-            except Exception as failure:
-                error = limits.error(remaining) if scope.expired() else as_sixpoint_error(failure)
-                pause = refusal_pause(error)
-                if caller is None and isinstance(error, _UNIDENTIFIED):
-                    # The authenticator logs them at a bounded rate: anyone who reaches the port could fill the log.
-                    level = logging.DEBUG
-                principal = caller.principal if caller else replace(NOBODY, peer=peer_of(context))
-                note_refusal(self._auditor, principal, method.rpartition("/")[2], error)
-                arguments, reason = abort_arguments(error)
-                # The frame of this call outlives it.
-                del error
-                code = arguments[0].name
-            finally:
-                seconds = time.perf_counter() - started
-                self._on_end(method, code, seconds)
-                _log.log(
-                    level,
-                    "call",
-                    extra={
-                        "call": secrets.token_hex(8),
-                        "caller": who,
-                        "method": method,
-                        "code": code,
-                        "reason": reason,
-                        "seconds": round(seconds, 4),
-                    },
-                )
+            with self._noted(method) as ending:
+                try:
+                    # gRPC itself cancels this task once the client's deadline passes.
+                    async with asyncio.timeout(limits.seconds(remaining)) as scope:
+                        caller = await self._identify(context)
+                        ending.caller = pseudonym(caller.principal)
+                        return await carry_out(context, caller)
+                except Exception as failure:
+                    error = limits.error(remaining) if scope.expired() else as_sixpoint_error(failure)
+                    pause = refusal_pause(error)
+                    if caller is None and isinstance(error, _UNIDENTIFIED):
+                        # The authenticator logs them at a bounded rate: anyone who reaches the port could fill the log.
+                        ending.level = logging.DEBUG
+                    principal = caller.principal if caller else replace(NOBODY, peer=peer_of(context))
+                    note_refusal(self._auditor, principal, method.rpartition("/")[2], error)
+                    arguments, ending.reason = abort_arguments(error)
+                    # The frame of this call outlives it.
+                    del error
+                    ending.code = arguments[0].name
             await self._pause(pause)
             return await abort(context, arguments)
 
         return call
 
-
-def _while_identified(handle: _Handler) -> _Handler:
-    """End a handler once its caller's credentials end, or are revoked."""
-
-    async def call(request: Any, context: _Context) -> Any:
-        async with while_identified(caller_of(context)):
-            return await handle(request, context)
-
-    return call
-
-
-def _metadata_first(handle: _Handler) -> _Handler:
-    """Send the initial metadata before a handler of a stream of answers runs.
-
-    Otherwise gRPC sends it with the first answer. An error that cancels this write would send it again, which gRPC
-    refuses: the client would never hear of the error.
-    """
-
-    async def call(request: Any, context: _Context) -> Any:
-        await context.send_initial_metadata(())
-        return await handle(request, context)
-
-    return call
+    @contextmanager
+    def _noted(self, method: str) -> Iterator[_Ending]:
+        """Count and log a call as it ends."""
+        ending = _Ending()
+        started = time.perf_counter()
+        try:
+            yield ending
+        except asyncio.CancelledError:
+            ending.code = grpc.StatusCode.CANCELLED.name
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            self._on_end(method, ending.code, seconds)
+            _log.log(
+                ending.level,
+                "call",
+                extra={
+                    "call": secrets.token_hex(8),
+                    "caller": ending.caller,
+                    "method": method,
+                    "code": ending.code,
+                    "reason": ending.reason,
+                    "seconds": round(seconds, 4),
+                },
+            )

@@ -49,6 +49,19 @@ _BY_SERVICE: Mapping[str, Mapping[str, Role]] = {
         "ListAnnotations": Role.VIEWER,
         "GetAnnotation": Role.VIEWER,
         "ReviewAnnotation": Role.ENGINEER,
+        "TraceImages": Role.ENGINEER,
+        # It also ends the sessions of others.
+        "RemoveImages": Role.ADMIN,
+    },
+    "JobService": {
+        "CreateJob": Role.ENGINEER,
+        "GetJob": Role.VIEWER,
+        "ListJobs": Role.VIEWER,
+        "WatchJob": Role.VIEWER,
+        "CancelJob": Role.ENGINEER,
+        "PauseJob": Role.ENGINEER,
+        "ResumeJob": Role.ENGINEER,
+        "ListJobLines": Role.VIEWER,
     },
 }
 ROLES: Mapping[str, Role] = {

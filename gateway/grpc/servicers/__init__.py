@@ -3,7 +3,15 @@
 from gateway.grpc.servicers.annotation import AnnotationServicer
 from gateway.grpc.servicers.datasets import DatasetServicer
 from gateway.grpc.servicers.images import ImageServicer
+from gateway.grpc.servicers.jobs import JobServicer
 from gateway.grpc.servicers.models import ModelServicer
 from gateway.grpc.servicers.sessions import SessionServicer
 
-__all__ = ["AnnotationServicer", "DatasetServicer", "ImageServicer", "ModelServicer", "SessionServicer"]
+__all__ = [
+    "AnnotationServicer",
+    "DatasetServicer",
+    "ImageServicer",
+    "JobServicer",
+    "ModelServicer",
+    "SessionServicer",
+]

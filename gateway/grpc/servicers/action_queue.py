@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from gateway.grpc.decoding import Received
+from gateway.grpc.messages.decoding import Received
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["Action", "ActionQueue", "join_prompts"]

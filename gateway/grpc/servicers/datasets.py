@@ -93,6 +93,18 @@ class DatasetServicer(dataset_grpc.DatasetServiceServicer):
         """Accept or reject an annotation."""
         return await self._calls.review_annotation(request, principal_of(context))
 
+    async def TraceImages(
+        self, request: dataset_pb.TraceImagesRequest, context: _Context
+    ) -> dataset_pb.TraceImagesResponse:
+        """List what is kept of a case or a patient."""
+        return await self._calls.trace_images(request, principal_of(context))
+
+    async def RemoveImages(
+        self, request: dataset_pb.RemoveImagesRequest, context: _Context
+    ) -> dataset_pb.RemoveImagesResponse:
+        """Remove a case or a patient from a dataset."""
+        return await self._calls.remove_images(request, principal_of(context))
+
     async def GetAnnotation(  # type: ignore[override]  # parts are written to the context, not yielded
         self, request: dataset_pb.GetAnnotationRequest, context: _Context
     ) -> None:

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import dataset_service_pb2 as dataset_pb
 from sixpoint.v1 import image_service_pb2 as image_pb
+from sixpoint.v1 import job_service_pb2 as job_pb
 from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import session_service_pb2 as session_pb
 
@@ -25,6 +26,7 @@ SERVICES = tuple(
         (session_pb.DESCRIPTOR, "SessionService"),
         (annotation_pb.DESCRIPTOR, "AnnotationService"),
         (dataset_pb.DESCRIPTOR, "DatasetService"),
+        (job_pb.DESCRIPTOR, "JobService"),
     )
 )
 """Full names of sixpoint's services."""

@@ -14,7 +14,7 @@ from gateway.core.runtime import Admission
 from gateway.core.runtime.fairness import Places, Transfers
 from gateway.grpc.identity import principal_of
 from gateway.grpc.idle import IdleGuard, IdleLimit
-from gateway.grpc.upload_messages import UploadMessage
+from gateway.grpc.messages.uploads import UploadMessage
 from sixpoint.errors import DeadlineExceeded, UploadError
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc

@@ -13,9 +13,9 @@ import grpc.aio
 from gateway.core.access import NO_AUDIT, Auditor, Authenticator, OpenAccess, Role
 from gateway.core.runtime import DeadlineLimits
 from gateway.grpc.interceptors import CallDeadlines, CallInterceptor
-from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
 from gateway.grpc.server import ConnectionLimits, create_server
+from gateway.grpc.tls.port import listen
 
 _LIMITS = DeadlineLimits(9.0, 9.0, "X_SECONDS")
 DEADLINES = CallDeadlines(call=_LIMITS, upload=_LIMITS, segmentation=_LIMITS, stream=_LIMITS)

@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.core.access import NO_AUDIT, Auditor
 from gateway.core.runtime.fairness import Pace
-from gateway.grpc.decoding import Received
+from gateway.grpc.messages.decoding import Received
 from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.interact_stream import InteractStream
 from gateway.grpc.servicers.stream_memory import StreamShare

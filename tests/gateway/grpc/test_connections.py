@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from gateway.grpc.decoding import Received
+from gateway.grpc.messages.decoding import Received
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from tests.gateway.grpc.servers import CONNECTIONS, serving
 from tests.gateway.grpc.test_images import NOWHERE, upload

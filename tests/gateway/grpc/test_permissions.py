@@ -13,6 +13,7 @@ from sixpoint.v1 import (
     annotation_service_pb2,
     dataset_service_pb2,
     image_service_pb2,
+    job_service_pb2,
     model_service_pb2,
     session_service_pb2,
 )
@@ -23,6 +24,7 @@ FILES: list[FileDescriptor] = [
         annotation_service_pb2,
         dataset_service_pb2,
         image_service_pb2,
+        job_service_pb2,
         model_service_pb2,
         session_service_pb2,
     )
@@ -59,8 +61,14 @@ def test_viewers_only_read() -> None:
         "Save",
         "Import",
         "Review",
+        "Cancel",
+        "Pause",
+        "Resume",
         "NextImage",
         "Skip",
+        "Remove",
+        # It says whether somebody is a patient.
+        "Trace",
     ]
     for method, role in ROLES.items():
         assert (role >= Role.ANNOTATOR) == any(word in method.rpartition("/")[2] for word in changes), method

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.runtime.fairness import Pace
 from gateway.core.sessions import AnnotationRequest, AnnotationResult
-from gateway.grpc.decoding import Received
+from gateway.grpc.messages.decoding import Received
 from gateway.grpc.servicers import interact_stream
 from gateway.grpc.servicers.action_queue import Action
 from gateway.grpc.servicers.stream_memory import StreamMemory

@@ -13,7 +13,7 @@ import grpc.aio
 import pytest
 
 from gateway.core.runtime.fairness import acting_for
-from gateway.grpc.message_turns import MessageTurns
+from gateway.grpc.messages.turns import MessageTurns
 
 STREAMS, PART = 12, 2**20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.grpc.decoding import decoder
+from gateway.grpc.messages.decoding import decoder
 from sixpoint.v1 import image_service_pb2 as image_pb
 
 __all__ = ["UploadMessage", "upload_decoder"]
@@ -27,7 +27,8 @@ def upload_decoder(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Upl
         deserialize: Function of protobuf that reads it, ``UploadImageRequest.FromString``.
 
     Returns:
-        The function; see :func:`~gateway.grpc.decoding.decoder` for what it raises, and for messages of other types.
+        The function; see :func:`~gateway.grpc.messages.decoding.decoder` for what it raises, and for messages of other
+        types.
     """
     decode = decoder(deserialize)
     if getattr(deserialize, "__self__", None) is not image_pb.UploadImageRequest:

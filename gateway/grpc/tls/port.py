@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc.aio
 
-from gateway.grpc.certificate import ServerCertificate
+from gateway.grpc.tls.certificate import ServerCertificate
 from sixpoint.errors import Unavailable
 from sixpoint.protocol import Address
 

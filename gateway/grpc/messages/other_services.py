@@ -10,9 +10,9 @@ import grpc
 import grpc.aio
 
 from gateway.core.runtime.fairness import acting_for
-from gateway.grpc.decoding import decode_request, decoder
 from gateway.grpc.identity import peer_of
-from gateway.grpc.message_turns import MessageTurns
+from gateway.grpc.messages.decoding import decode_request, decoder
+from gateway.grpc.messages.turns import MessageTurns
 from gateway.grpc.refusals import abort, abort_arguments, forgetting_frames
 from sixpoint.errors import InvalidArgument
 

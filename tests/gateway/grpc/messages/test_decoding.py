@@ -10,8 +10,8 @@ import grpc.aio
 import pytest
 
 from gateway.core.access import OpenAccess, Role
-from gateway.grpc.decoding import decoder
 from gateway.grpc.interceptors import CallInterceptor
+from gateway.grpc.messages.decoding import decoder
 from gateway.grpc.running_calls import RunningCalls
 from sixpoint.errors import InvalidArgument
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from gateway.grpc.upload_messages import upload_decoder
+from gateway.grpc.messages.uploads import upload_decoder
 from sixpoint.errors import InvalidArgument
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import image_service_pb2 as image_pb

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 
-from gateway.grpc.validity import Validity, read_validity, validity_problem
+from gateway.grpc.tls.validity import Validity, read_validity, validity_problem
 from sixpoint.errors import InvalidArgument
 from sixpoint.io.file_stamps import FileStamp, file_stamp
 

@@ -1,0 +1,1 @@
+"""Reading the messages of calls: bounded, and in turns by owner."""
