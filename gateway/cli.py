@@ -28,6 +28,7 @@ from gateway.settings import Settings
 from gateway.token_commands import app as token_app
 from gateway.triton.local.server import LocalTriton
 from gateway.triton.local.shipped_models import SHIPPED_MODELS, served_versions, update_models
+from gateway.worker_command import add_worker
 from sixpoint.cli.common import VerboseOption
 from sixpoint.cli.image_warnings import warnings_as_sentences
 from sixpoint.cli.version import VersionOption
@@ -150,6 +151,7 @@ def copy_models(
 
 
 add_doctor(app)
+add_worker(app)
 
 
 def main() -> None:
@@ -166,13 +168,14 @@ def main() -> None:
 async def _serve(settings: Settings, *, local_triton: bool) -> None:
     asyncio.get_running_loop().set_exception_handler(log_uncaught_in_loop)
     if not local_triton:
-        await Gateway(settings).serve(announce=_announce)
+        await Gateway(settings, runs_workers=True).serve(announce=_announce)
         return
     _prepare_models(settings)
     async with LocalTriton(settings.local_triton()) as triton:
         watching = asyncio.create_task(triton.watch())
         try:
-            await Gateway(settings.with_triton(triton.address, key=triton.key)).serve(announce=_announce)
+            served = settings.with_triton(triton.address, key=triton.key)
+            await Gateway(served, runs_workers=True).serve(announce=_announce)
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):

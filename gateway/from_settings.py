@@ -23,9 +23,9 @@ from gateway.core.images import ImageLimits, UnfinishedLimits
 from gateway.core.runtime import Admission, DeadlineLimits
 from gateway.core.runtime.fairness import Pace, Places, Transfers, Turns
 from gateway.core.sessions import LogLimits
-from gateway.grpc.certificate import ServerCertificate
 from gateway.grpc.interceptors import CallDeadlines
 from gateway.grpc.server import ConnectionLimits
+from gateway.grpc.tls.certificate import ServerCertificate
 from gateway.http.dicomweb.pacs import PacsAccess
 from gateway.settings import Settings
 from sixpoint.io.dicomweb import authorization

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 
+from gateway.core.jobs import JobCounts
 from gateway.core.runtime import Admission, Catalog, FairInference
 from gateway.core.runtime.fairness import Places
-from gateway.grpc.certificate import ServerCertificate
+from gateway.grpc.tls.certificate import ServerCertificate
 from gateway.observability.metrics import LiveGauge
 from gateway.triton.pool import TritonPool
 from gateway.triton.pool_endpoint import Endpoint
@@ -27,6 +28,7 @@ def live_gauges(
     stores: Callable[[], Mapping[str, bool]],
     stored: Callable[[], Mapping[str, float]],
     limits: Mapping[str, float],
+    jobs: Callable[[], JobCounts],
     certificate: ServerCertificate | None,
 ) -> tuple[LiveGauge, ...]:
     """Return all gauges.
@@ -40,12 +42,19 @@ def live_gauges(
         stores: Function that returns, for each store, whether it could be reached.
         stored: Function that returns what is stored, by its name.
         limits: Limits of what is stored, by its name.
+        jobs: Function that returns how many jobs wait and run, on all gateways together.
         certificate: Certificate of the gateway's port; None without TLS.
     """
     return (
         *_work(admissions, places, inference),
         *_inference(catalog, triton),
         *_storage(stores, stored, limits),
+        LiveGauge(
+            "sixpoint_jobs",
+            "Jobs that wait for a worker, and that run, on all gateways of the database together.",
+            ("state",),
+            lambda: {("waiting",): jobs().waiting, ("running",): jobs().running},
+        ),
         LiveGauge(
             "sixpoint_certificate_expiry_seconds",
             "Seconds until the certificate of the port, or one of its chain, expires.",

@@ -13,7 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gateway.contract import ModelCalls, SessionCalls
+from gateway.add_servicers import add_servicers
 from gateway.core.access import Authenticator
 from gateway.core.runtime import Catalog, CorePool, FairInference
 from gateway.core.runtime.fairness import FairExecutor
@@ -32,16 +32,14 @@ from gateway.from_settings import (
     segmentation_admission,
     stream_places,
     sweep_interval,
-    upload_memory,
     upload_places,
 )
 from gateway.grpc.interceptors import CallInterceptor
-from gateway.grpc.port import listen
 from gateway.grpc.running_calls import RunningCalls
 from gateway.grpc.server import create_server
-from gateway.grpc.servicers import AnnotationServicer, DatasetServicer, ImageServicer, ModelServicer, SessionServicer
 from gateway.grpc.servicers.health import SERVICES, HealthServicer
-from gateway.grpc.servicers.stream_memory import StreamMemory
+from gateway.grpc.tls.port import listen
+from gateway.job_workers import JobWorkers
 from gateway.live_gauges import live_gauges
 from gateway.observability.metrics import Metrics
 from gateway.observing import Observation, observing
@@ -52,11 +50,6 @@ from gateway.triton.pool import TritonPool
 from sixpoint.errors import TritonUnavailable
 from sixpoint.preprocessing import _native
 from sixpoint.protocol import Address
-from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
-from sixpoint.v1 import dataset_service_pb2_grpc as dataset_grpc
-from sixpoint.v1 import image_service_pb2_grpc as image_grpc
-from sixpoint.v1 import model_service_pb2_grpc as model_grpc
-from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
 __all__ = ["Gateway"]
 
@@ -72,10 +65,12 @@ class Gateway:
 
     Args:
         settings: Settings of the gateway.
+        runs_workers: Whether it starts the workers that the settings name; they read the same environment.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, runs_workers: bool = False) -> None:
         self._settings = settings
+        self._runs_workers = runs_workers
         self._catalog = Catalog()
         self._stores = Stores(settings)
         self._executor = FairExecutor(settings.workers, thread_name_prefix="sixpoint")
@@ -167,6 +162,9 @@ class Gateway:
             server = self._server(services, observation, identity)
             self.port = listen(server, host=settings.host, port=settings.port, certificate=tls, setting="SIXPOINT_PORT")
             sweeper = self._stores.sweeper(interval=sweep_interval(settings))
+            workers = JobWorkers(
+                settings, self._stores.job_upkeep, prompts=self._admission, at_most=self._at_most_workers
+            )
             gauges = live_gauges(
                 catalog=self._catalog,
                 admissions={"prompt": self._admission, "segmentation": self._segmentations},
@@ -176,6 +174,7 @@ class Gateway:
                 stores=lambda: self._reachability.states,
                 stored=lambda: sweeper.stored,
                 limits={"open_sessions": settings.max_sessions, "image_bytes": settings.disk_bytes},
+                jobs=lambda: workers.jobs,
                 certificate=tls,
             )
             self._metrics.watch(gauges)
@@ -186,6 +185,7 @@ class Gateway:
                 self.http_ports = await doors.enter_async_context(http)
                 runs = [
                     triton.run,
+                    workers.run,
                     self._reachability.run,
                     sweeper.run,
                     FreedMemory().run,
@@ -228,6 +228,10 @@ class Gateway:
                 await part.start()
             yield
 
+    @property
+    def _at_most_workers(self) -> int:
+        return self._settings.job_workers if self._runs_workers else 0
+
     def _tritons(self) -> TritonPool:
         settings = self._settings
         return TritonPool(
@@ -242,11 +246,10 @@ class Gateway:
 
     def _server(self, services: Services, observation: Observation, identity: Authenticator) -> grpc.aio.Server:
         settings = self._settings
-        deadlines = call_deadlines(settings)
         server = create_server(
             CallInterceptor(
                 self._calls,
-                deadlines,
+                call_deadlines(settings),
                 authenticator=identity,
                 limits=services.limits,
                 auditor=self._stores.auditor,
@@ -256,33 +259,7 @@ class Gateway:
             connection_limits(settings),
             observation=observation.interceptor,
         )
-        model_grpc.add_ModelServiceServicer_to_server(ModelServicer(ModelCalls(self._catalog)), server)
-        images = ImageServicer(
-            self._stores.images,
-            places=self._uploads,
-            memory=upload_memory(settings),
-            transfers=services.transfers,
-            idle_seconds=settings.upload_idle_seconds,
-        )
-        image_grpc.add_ImageServiceServicer_to_server(images, server)
-        session_grpc.add_SessionServiceServicer_to_server(
-            SessionServicer(SessionCalls(sessions=self._stores.sessions, catalog=self._catalog)), server
-        )
-        datasets = DatasetServicer(services.dataset_calls(), transfers=services.transfers)
-        dataset_grpc.add_DatasetServiceServicer_to_server(datasets, server)
-        annotation_grpc.add_AnnotationServiceServicer_to_server(
-            AnnotationServicer(
-                engine=services.engine,
-                segmenter=services.segmenter,
-                stopping=self._calls.stopping,
-                stream_memory=StreamMemory(settings.stream_memory_bytes),
-                deadlines=deadlines,
-                idle_seconds=settings.stream_idle_seconds,
-                streams=self._streams,
-                auditor=self._stores.auditor,
-            ),
-            server,
-        )
+        add_servicers(server, settings, services, streams=self._streams, stopping=self._calls.stopping)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflects:
             reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

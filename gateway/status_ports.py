@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
 
-from gateway.grpc.port import listen
 from gateway.grpc.servicers.health import HealthServicer
+from gateway.grpc.tls.port import listen
 from gateway.http.listener import listening
 from gateway.http.status import status_app
 from gateway.observability.metrics import Metrics

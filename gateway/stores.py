@@ -16,6 +16,8 @@ from gateway.storage import (
     dataset_repository,
     image_maintenance,
     image_repository,
+    job_maintenance,
+    job_repository,
     session_maintenance,
     session_repository,
 )
@@ -37,9 +39,12 @@ class Stores:
         images: All images.
         history: Steps of all sessions.
         sessions: All sessions.
+        drop_session: Function that drops a session from memory, by its id.
         saved: Transactions of datasets and annotations.
         datasets: All datasets.
         annotations: All saved annotations.
+        jobs: Transactions of jobs.
+        job_upkeep: Transactions of workers.
         expiry: The end of sessions that nobody uses.
         audit: Notes for the audit log; None without one.
         auditor: Takes these notes, or none.
@@ -62,6 +67,7 @@ class Stores:
         )
         cache = SegmentStateCache(settings.session_memory_bytes, idle=settings.session_memory_seconds)
         repository = session_repository(self.database, audited=settings.audit)
+        self.drop_session = cache.drop
         maintenance = session_maintenance(self.database)
         quota = LogQuota(log_limits(settings), maintenance=maintenance)
         self.history = SegmentHistory(repository=repository, cache=cache, quota=quota)
@@ -78,6 +84,8 @@ class Stores:
         self.saved = dataset_repository(self.database, audited=settings.audit)
         self.datasets = Datasets(repository=self.saved, auditor=self.auditor)
         self.annotations = Annotations(repository=self.saved, auditor=self.auditor)
+        self.jobs = job_repository(self.database, audited=settings.audit)
+        self.job_upkeep = job_maintenance(self.database)
         self.expiry = SessionExpiry(maintenance=maintenance, cache=cache, idle=settings.session_idle_seconds)
 
     async def remove_old_audit(self) -> None:

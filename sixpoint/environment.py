@@ -83,6 +83,10 @@ GATEWAY_VARIABLES = frozenset(
         "SIXPOINT_IMAGE_IDLE_SECONDS",
         "SIXPOINT_IMAGE_MEMORY_BYTES",
         "SIXPOINT_INSECURE",
+        "SIXPOINT_JOBS_FOLDER",
+        "SIXPOINT_JOBS_PYTHON",
+        "SIXPOINT_JOBS_SERVER",
+        "SIXPOINT_JOB_WORKERS",
         "SIXPOINT_LEASE_IDLE_SECONDS",
         "SIXPOINT_LEASE_LIVENESS_SECONDS",
         "SIXPOINT_LOG_BYTES",
@@ -100,6 +104,8 @@ GATEWAY_VARIABLES = frozenset(
         "SIXPOINT_MAX_UPLOADS",
         "SIXPOINT_MAX_UPLOAD_SECONDS",
         "SIXPOINT_OHIF_FOLDER",
+        "SIXPOINT_TENANT_JOBS",
+        "SIXPOINT_TENANT_RUNNING_JOBS",
         "SIXPOINT_VIEWER_DATASET",
         "SIXPOINT_OIDC_AUDIENCE",
         "SIXPOINT_OIDC_CA_FILE",
@@ -165,6 +171,8 @@ GATEWAY_VARIABLES = frozenset(
         "SIXPOINT_UPLOAD_MEMORY_BYTES",
         "SIXPOINT_UPLOAD_SECONDS",
         "SIXPOINT_WORKERS",
+        "SIXPOINT_WORKER_JOBS",
+        "SIXPOINT_WORKER_KINDS",
     }
 )
 """Variables of the gateway: its settings. They are here since a client without the gateway should know them, too."""

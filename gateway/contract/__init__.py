@@ -3,6 +3,7 @@
 from gateway.contract.annotation import AnnotationCalls
 from gateway.contract.datasets import DatasetCalls
 from gateway.contract.images import ImageCalls, header_from_message, image_to_message
+from gateway.contract.jobs import JobCalls
 from gateway.contract.messages import (
     PHASES,
     event_to_message,
@@ -19,6 +20,7 @@ __all__ = [
     "AnnotationCalls",
     "DatasetCalls",
     "ImageCalls",
+    "JobCalls",
     "ModelCalls",
     "SessionCalls",
     "event_to_message",

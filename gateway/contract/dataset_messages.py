@@ -13,7 +13,10 @@ from gateway.core.datasets import (
     Dataset,
     DatasetImageRow,
     DatasetLabel,
+    ImageScore,
+    ImageTrace,
     NextStrategy,
+    RemovedImage,
     Split,
 )
 from sixpoint.errors import DatasetError, InvalidArgument, Violation
@@ -31,7 +34,10 @@ __all__ = [
     "read_split",
     "read_state",
     "read_strategy",
+    "removed_to_message",
+    "score_to_message",
     "time_to_message",
+    "trace_to_message",
 ]
 
 _SPLITS = {
@@ -49,6 +55,9 @@ _STATES = {
 _STRATEGIES: dict[int, NextStrategy] = {
     dataset_pb.NEXT_STRATEGY_FIRST: NextStrategy.FIRST,
     dataset_pb.NEXT_STRATEGY_RANDOM: NextStrategy.RANDOM,
+    dataset_pb.NEXT_STRATEGY_LABEL: NextStrategy.LABEL,
+    dataset_pb.NEXT_STRATEGY_UNCERTAIN: NextStrategy.UNCERTAIN,
+    dataset_pb.NEXT_STRATEGY_DIFFERENT: NextStrategy.DIFFERENT,
 }
 
 _Value = TypeVar("_Value", Split, AnnotationState, NextStrategy)
@@ -129,6 +138,17 @@ def image_to_message(row: DatasetImageRow) -> dataset_pb.DatasetImage:
     )
 
 
+def score_to_message(score: ImageScore) -> dataset_pb.ImageScore:
+    """Convert the score of an image to a message."""
+    return dataset_pb.ImageScore(
+        model=score.model,
+        model_version=score.model_version,
+        uncertainty=score.uncertainty,
+        entropies=[dataset_pb.LabelEntropy(label=name, entropy=value) for name, value in score.entropies.items()],
+        create_time=time_to_message(score.created),
+    )
+
+
 def annotation_to_message(row: AnnotationRow) -> dataset_pb.Annotation:
     """Convert an annotation to a message."""
     message = dataset_pb.Annotation(
@@ -165,3 +185,24 @@ def time_to_message(seconds: float) -> Timestamp:
     message = Timestamp()
     message.FromMicroseconds(round(seconds * 1e6))
     return message
+
+
+def trace_to_message(trace: ImageTrace) -> dataset_pb.ImageTrace:
+    """Convert what is kept of an image to a message."""
+    return dataset_pb.ImageTrace(
+        image=image_to_message(trace.image),
+        annotations=[annotation_to_message(row) for row in trace.annotations],
+        other_datasets=trace.other_datasets,
+        sessions=[dataset_pb.TracedSession(**vars(session)) for session in trace.sessions],
+        learnt=[dataset_pb.LearntVersion(**vars(version)) for version in trace.learnt],
+    )
+
+
+def removed_to_message(removed: RemovedImage) -> dataset_pb.RemovedImage:
+    """Convert an image that was removed to a message."""
+    return dataset_pb.RemovedImage(
+        image=image_to_message(removed.image),
+        annotation_count=removed.annotation_count,
+        session_count=len(removed.session_ids),
+        voxels_removed=removed.voxels_removed,
+    )

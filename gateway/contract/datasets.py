@@ -13,10 +13,21 @@ from gateway.contract.dataset_messages import (
     read_split,
     read_state,
     read_strategy,
+    removed_to_message,
+    score_to_message,
     time_to_message,
+    trace_to_message,
 )
 from gateway.core.access import Principal
-from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets, NewImage
+from gateway.core.datasets import (
+    Annotations,
+    AnnotationSaver,
+    Assignments,
+    Datasets,
+    ImageRemoval,
+    NewImage,
+    Subject,
+)
 from sixpoint.errors import InvalidArgument, Violation
 from sixpoint.protocol import mask_to_message
 from sixpoint.v1 import dataset_service_pb2 as dataset_pb
@@ -32,15 +43,23 @@ class DatasetCalls:
         annotations: All annotations.
         saver: Saves annotations.
         assignments: Gives images to annotators.
+        removal: Traces and removes images.
     """
 
     def __init__(
-        self, *, datasets: Datasets, annotations: Annotations, saver: AnnotationSaver, assignments: Assignments
+        self,
+        *,
+        datasets: Datasets,
+        annotations: Annotations,
+        saver: AnnotationSaver,
+        assignments: Assignments,
+        removal: ImageRemoval,
     ) -> None:
         self._datasets = datasets
         self._annotations = annotations
         self._saver = saver
         self._assignments = assignments
+        self._removal = removal
 
     async def create_dataset(
         self, request: dataset_pb.CreateDatasetRequest, principal: Principal
@@ -113,10 +132,12 @@ class DatasetCalls:
             split=read_split(request.split),
             readers=request.readers or 1,
         )
-        response = dataset_pb.NextImageResponse(waiting_count=following.waiting)
+        response = dataset_pb.NextImageResponse(waiting_count=following.waiting, reason=following.reason)
         if following.image is not None:
             response.image.CopyFrom(image_to_message(following.image))
             response.keep_until.CopyFrom(time_to_message(following.until))
+        if following.score is not None:
+            response.score.CopyFrom(score_to_message(following.score))
         return response
 
     async def skip_image(
@@ -193,3 +214,34 @@ class DatasetCalls:
             )
         row = await self._annotations.review(request.id, state, reason=request.reason, principal=principal)
         return dataset_pb.ReviewAnnotationResponse(annotation=annotation_to_message(row))
+
+    async def trace_images(
+        self, request: dataset_pb.TraceImagesRequest, principal: Principal
+    ) -> dataset_pb.TraceImagesResponse:
+        """List what is kept of a case or a patient."""
+        page = await self._removal.trace(
+            request.dataset,
+            Subject(request.case_name, request.patient, request.whole_patient),
+            principal=principal,
+            size=request.page_size,
+            token=request.page_token,
+        )
+        return dataset_pb.TraceImagesResponse(
+            traces=[trace_to_message(trace) for trace in page.entries],
+            next_page_token=page.next_token,
+            models_known=self._removal.models_known,
+        )
+
+    async def remove_images(
+        self, request: dataset_pb.RemoveImagesRequest, principal: Principal
+    ) -> dataset_pb.RemoveImagesResponse:
+        """Remove a case or a patient from a dataset."""
+        removed = await self._removal.remove(
+            request.dataset,
+            Subject(request.case_name, request.patient, request.whole_patient),
+            principal=principal,
+            end_sessions=request.end_sessions,
+        )
+        return dataset_pb.RemoveImagesResponse(
+            removed=[removed_to_message(image) for image in removed.images], more=removed.more
+        )

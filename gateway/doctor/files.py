@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from gateway.grpc.certificate import ServerCertificate
-from gateway.grpc.validity import Validity, read_validity, validity_problem
+from gateway.grpc.tls.certificate import ServerCertificate
+from gateway.grpc.tls.validity import Validity, read_validity, validity_problem
 from gateway.settings import Settings
 from sixpoint.cli.doctor.connection import Finding
 from sixpoint.errors import InvalidArgument

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from gateway.core.access import Authenticator
 from gateway.core.runtime.fairness import Places, Turns
 from gateway.edges.services import Services
 from gateway.from_settings import call_deadlines
@@ -19,7 +22,7 @@ from gateway.http.nninteractive.leases import Clocks, Leases
 from gateway.http.ohif import ohif_door
 from gateway.http.requests.spool import Spool
 from gateway.http.rest import rest_door
-from gateway.http.windows import make_windows
+from gateway.http.windows import Windows, make_windows
 from gateway.settings import Settings
 
 __all__ = ["make_doors"]
@@ -31,7 +34,9 @@ _READERS = 2
 _PACS_REQUESTS, _PACS_WAITING = 24, 512
 
 
-def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs | None = None) -> list[Door]:
+def make_doors(
+    settings: Settings, services: Services, spool: Spool, pacs: Pacs | None = None, *, authenticator: Authenticator
+) -> list[Door]:
     """Build the doors, in the order in which the page at ``/`` lists them.
 
     Args:
@@ -39,8 +44,8 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
         services: What the doors call.
         spool: Files of running calls.
         pacs: The DICOMweb server; None without one.
+        authenticator: Turns credentials into principals.
     """
-    deadlines = call_deadlines(settings)
     reading = Turns(
         _READERS,
         Places(settings.max_uploads, owner_limit=settings.owner_uploads, activity="images are being read"),
@@ -59,78 +64,119 @@ def make_doors(settings: Settings, services: Services, spool: Spool, pacs: Pacs 
         memory=services.prompts,
         series=series,
     )
-    call_limits = (deadlines.call, deadlines.upload, deadlines.segmentation)
+    doors = _Doors(settings, services, spool, files, series, windows, pacs)
+    short = call_deadlines(settings).call
     return [
         # First, since its sessions at the root are those of both dialects.
-        monai_label_door(
-            images=services.images,
-            sessions=services.sessions,
-            catalog=services.catalog,
-            datasets=services.datasets,
-            annotations=services.annotations,
-            saver=services.saver,
-            assignments=services.assignments,
-            dataset=settings.viewer_dataset,
-            files=files,
-            spool=spool,
-            memory=services.prompts,
-            windows=windows,
-            deadlines=call_limits,
-            series=series,
-            proxy=_proxy(settings, services, pacs),
-        ),
-        aiaa_door(
-            images=services.images,
-            catalog=services.catalog,
-            files=files,
-            spool=spool,
-            windows=windows,
-            deadlines=call_limits,
-        ),
-        nninteractive_door(
-            images=services.images,
-            sessions=services.sessions,
-            catalog=services.catalog,
-            engine=services.engine,
-            uploads=services.uploads,
-            files=files,
-            spool=spool,
-            memory=services.prompts,
-            leases=Leases(
-                Clocks(settings.lease_idle_seconds, settings.lease_liveness_seconds),
-                # A lease is a viewer that works, as a stream of gRPC is.
-                limit=settings.max_streams,
-                owner_limit=settings.owner_streams,
-            ),
-            deadlines=(deadlines.call, deadlines.upload),
-        ),
-        rest_door(
-            images=services.images,
-            sessions=services.sessions,
-            catalog=services.catalog,
-            engine=services.engine,
-            segmenter=services.segmenter,
-            datasets=services.dataset_calls(),
-            uploads=services.uploads,
-            files=files,
-            spool=spool,
-            memory=services.prompts,
-            deadlines=call_limits,
-        ),
-        connect_door(services.unary_calls(), roles=ROLES, is_short=is_short, deadlines=deadlines.call),
-        ohif_door(settings.ohif_folder, deadlines=deadlines.call),
-        itksnap_door(
-            images=services.images,
-            sessions=services.sessions,
-            catalog=services.catalog,
-            engine=services.engine,
-            uploads=services.uploads,
-            spool=spool,
-            memory=services.prompts,
-            max_image_bytes=settings.max_image_bytes,
-            deadlines=(deadlines.call, deadlines.upload),
-        ),
+        doors.monai_label(authenticator),
+        doors.aiaa(),
+        doors.nninteractive(),
+        doors.rest(),
+        connect_door(services.unary_calls(), roles=ROLES, is_short=is_short, deadlines=short),
+        ohif_door(settings.ohif_folder, deadlines=short),
+        doors.itksnap(),
     ]
+
+
+@dataclass(frozen=True)
+class _Doors:
+    """What the doors are put together from."""
+
+    settings: Settings
+    services: Services
+    spool: Spool
+    files: ImageFiles
+    series: SeriesImages | None
+    windows: Windows
+    pacs: Pacs | None
+
+    def monai_label(self, authenticator: Authenticator) -> Door:
+        limits = call_deadlines(self.settings)
+        return monai_label_door(
+            images=self.services.images,
+            sessions=self.services.sessions,
+            catalog=self.services.catalog,
+            datasets=self.services.datasets,
+            annotations=self.services.annotations,
+            saver=self.services.saver,
+            assignments=self.services.assignments,
+            jobs=self.services.jobs,
+            dataset=self.settings.viewer_dataset,
+            files=self.files,
+            spool=self.spool,
+            memory=self.services.prompts,
+            windows=self.windows,
+            deadlines=(limits.call, limits.upload, limits.segmentation),
+            series=self.series,
+            proxy=_proxy(self.settings, self.services, self.pacs),
+            authenticator=authenticator,
+            methods=self.settings.auth_methods,
+        )
+
+    def aiaa(self) -> Door:
+        limits = call_deadlines(self.settings)
+        return aiaa_door(
+            images=self.services.images,
+            catalog=self.services.catalog,
+            files=self.files,
+            spool=self.spool,
+            windows=self.windows,
+            deadlines=(limits.call, limits.upload, limits.segmentation),
+        )
+
+    def nninteractive(self) -> Door:
+        limits = call_deadlines(self.settings)
+        return nninteractive_door(
+            images=self.services.images,
+            sessions=self.services.sessions,
+            catalog=self.services.catalog,
+            engine=self.services.engine,
+            uploads=self.services.uploads,
+            files=self.files,
+            spool=self.spool,
+            memory=self.services.prompts,
+            leases=Leases(
+                Clocks(self.settings.lease_idle_seconds, self.settings.lease_liveness_seconds),
+                # A lease is a viewer that works, as a stream of gRPC is.
+                limit=self.settings.max_streams,
+                owner_limit=self.settings.owner_streams,
+            ),
+            deadlines=(limits.call, limits.upload),
+        )
+
+    def rest(self) -> Door:
+        limits = call_deadlines(self.settings)
+        return rest_door(
+            images=self.services.images,
+            sessions=self.services.sessions,
+            catalog=self.services.catalog,
+            engine=self.services.engine,
+            segmenter=self.services.segmenter,
+            datasets=self.services.dataset_calls(),
+            jobs=self.services.job_calls(),
+            streams=Places(
+                self.settings.max_streams, owner_limit=self.settings.owner_streams, activity="jobs are watched"
+            ),
+            uploads=self.services.uploads,
+            files=self.files,
+            spool=self.spool,
+            memory=self.services.prompts,
+            deadlines=(limits.call, limits.upload, limits.segmentation),
+        )
+
+    def itksnap(self) -> Door:
+        limits = call_deadlines(self.settings)
+        return itksnap_door(
+            images=self.services.images,
+            sessions=self.services.sessions,
+            catalog=self.services.catalog,
+            engine=self.services.engine,
+            uploads=self.services.uploads,
+            spool=self.spool,
+            memory=self.services.prompts,
+            max_image_bytes=self.settings.max_image_bytes,
+            deadlines=(limits.call, limits.upload),
+        )
 
 
 def _series(settings: Settings, services: Services, pacs: Pacs | None, files: ImageFiles) -> SeriesImages | None:

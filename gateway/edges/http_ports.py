@@ -88,7 +88,7 @@ def _application(
     observer: CallObserver,
 ) -> Any:
     deadlines = call_deadlines(settings)
-    doors = make_doors(settings, services, spool, pacs)
+    doors = make_doors(settings, services, spool, pacs, authenticator=authenticator)
     runner = CallRunner(
         authenticator=authenticator,
         origins=OriginPolicy(settings.web_origins, loopback=settings.listens_on_loopback and not settings.insecure),
@@ -107,4 +107,5 @@ def _application(
         origins=settings.web_origins,
         catalog=services.catalog,
         deadlines=deadlines.call,
+        transfers=services.transfers,
     )

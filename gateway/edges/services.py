@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from gateway.contract import AnnotationCalls, DatasetCalls, ImageCalls, ModelCalls, SessionCalls
+from gateway.contract import AnnotationCalls, DatasetCalls, ImageCalls, JobCalls, ModelCalls, SessionCalls
 from gateway.core.access import Auditor, CallLimits
 from gateway.core.annotation.annotator import Annotator
-from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets
+from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets, ImageRemoval, ModelDrafts
 from gateway.core.images import ImageStore
+from gateway.core.jobs import (
+    DatasetFolders,
+    EvaluateJobs,
+    JobKinds,
+    Jobs,
+    ProgramPlace,
+    PublishJobs,
+    SegmentJobs,
+    TrainJobs,
+)
 from gateway.core.runtime import Admission, Catalog, CorePool, Inference, Observer
 from gateway.core.runtime.fairness import Places, Transfers, Turns
 from gateway.core.segmentation.segmenter import Segmenter
@@ -19,10 +30,12 @@ from gateway.core.sessions import Engine, Sessions
 from gateway.from_settings import principal_limits, short_calls, transfers
 from gateway.settings import Settings
 from gateway.stores import Stores
+from sixpoint.environment import REPOSITORY_VARIABLE
 from sixpoint.v1 import (
     annotation_service_pb2,
     dataset_service_pb2,
     image_service_pb2,
+    job_service_pb2,
     model_service_pb2,
     session_service_pb2,
 )
@@ -43,7 +56,10 @@ class Services:
         annotations: All saved annotations.
         saver: Saves annotations.
         assignments: Gives images to annotators.
+        removal: Traces and removes images of datasets.
         segmenter: Segments whole images.
+        jobs: All jobs.
+        job_kinds: Kinds of jobs.
         uploads: Places of uploads.
         transfers: Turns and pace of uploads and downloads.
         prompts: Limits the prompts that run or wait, and their memory.
@@ -60,7 +76,10 @@ class Services:
     annotations: Annotations
     saver: AnnotationSaver
     assignments: Assignments
+    removal: ImageRemoval
     segmenter: Segmenter
+    jobs: Jobs
+    job_kinds: JobKinds
     uploads: Places
     transfers: Transfers
     prompts: Admission
@@ -71,8 +90,16 @@ class Services:
     def dataset_calls(self) -> DatasetCalls:
         """The calls of the contract on datasets."""
         return DatasetCalls(
-            datasets=self.datasets, annotations=self.annotations, saver=self.saver, assignments=self.assignments
+            datasets=self.datasets,
+            annotations=self.annotations,
+            saver=self.saver,
+            assignments=self.assignments,
+            removal=self.removal,
         )
+
+    def job_calls(self) -> JobCalls:
+        """The calls of the contract on jobs."""
+        return JobCalls(self.jobs)
 
     def unary_calls(self) -> list[tuple[ServiceDescriptor, object]]:
         """Each service of the contract, with what carries out its unary calls."""
@@ -82,6 +109,7 @@ class Services:
             (session_service_pb2, SessionCalls(sessions=self.sessions, catalog=self.catalog)),
             (annotation_service_pb2, AnnotationCalls(self.engine)),
             (dataset_service_pb2, self.dataset_calls()),
+            (job_service_pb2, self.job_calls()),
         )
         return [(service, calls) for file, calls in by_file for service in file.DESCRIPTOR.services_by_name.values()]
 
@@ -145,6 +173,7 @@ def make_services(
         memory=settings.segmentation_memory_bytes,
         in_flight=settings.segmentation_patches,
     )
+    kinds = _job_kinds(settings, stores, catalog=catalog, segmenter=segmenter)
     return Services(
         images=stores.images,
         sessions=stores.sessions,
@@ -153,6 +182,13 @@ def make_services(
         datasets=stores.datasets,
         annotations=stores.annotations,
         assignments=Assignments(repository=stores.saved),
+        removal=ImageRemoval(
+            repository=stores.saved,
+            images=stores.images,
+            catalog=catalog,
+            drop_session=stores.drop_session,
+            auditor=stores.auditor,
+        ),
         saver=AnnotationSaver(
             repository=stores.saved,
             sessions=stores.sessions,
@@ -161,10 +197,35 @@ def make_services(
             limit=settings.annotation_bytes,
         ),
         segmenter=segmenter,
+        jobs=Jobs(repository=stores.jobs, kinds=kinds, tenant_limit=settings.tenant_jobs, auditor=stores.auditor),
+        job_kinds=kinds,
         uploads=uploads,
         transfers=transfers(settings, needed=lambda: prompts.active + segmentations.active > 0),
         prompts=prompts,
         limits=principal_limits(settings),
         auditor=stores.auditor,
         turns=short_calls(),
+    )
+
+
+def _job_kinds(settings: Settings, stores: Stores, *, catalog: Catalog, segmenter: Segmenter) -> JobKinds:
+    place = ProgramPlace(
+        folder=settings.jobs_folder,
+        python=str(settings.jobs_python or ""),
+        # The setting is a path, and an exporter's repository may be a URL.
+        repository=os.environ.get(REPOSITORY_VARIABLE) or str(settings.triton_model_repository),
+        triton=settings.triton_url,
+        server=settings.jobs_server,
+        data=DatasetFolders(stores.datasets, stores.annotations, stores.images),
+        catalog=catalog,
+    )
+    segment = SegmentJobs(
+        datasets=stores.datasets,
+        drafts=ModelDrafts(repository=stores.saved, limit=settings.annotation_bytes),
+        segmenter=segmenter,
+        catalog=catalog,
+        seconds=settings.max_segmentation_seconds,
+    )
+    return JobKinds(
+        [segment, TrainJobs(place), EvaluateJobs(place), PublishJobs(place)], run_here=settings.worker_kind_names
     )

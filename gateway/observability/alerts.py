@@ -98,6 +98,14 @@ ALERTS = (
         "`inference`: more Tritons, or more instances of the model; `prompt` and `segmentation`: more memory for them.",
     ),
     Alert(
+        "SixpointJobsWait",
+        'max(sixpoint_jobs{state="waiting"}) > 0 and max(sixpoint_jobs{state="running"}) == 0',
+        15,
+        "warning",
+        "Jobs wait, and no worker runs one.",
+        "Look whether workers run (`gateway worker`, `SIXPOINT_JOB_WORKERS`, `worker.enabled`), and at their log.",
+    ),
+    Alert(
         "SixpointTracesLost",
         'sum by (instance) (rate(sixpoint_trace_spans_total{outcome!="exported"}[10m])) > 0',
         15,

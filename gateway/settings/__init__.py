@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.settings.identity import IdentitySettings
+from gateway.settings.jobs import JobSettings
 from gateway.settings.limits import LimitSettings
 from gateway.settings.network import NetworkSettings
 from gateway.settings.observability import ObservabilitySettings
@@ -19,7 +20,15 @@ __all__ = ["Settings"]
 
 
 # The fields of the last part come first.
-class Settings(LimitSettings, IdentitySettings, TritonSettings, ObservabilitySettings, ViewerSettings, NetworkSettings):
+class Settings(
+    LimitSettings,
+    IdentitySettings,
+    TritonSettings,
+    ObservabilitySettings,
+    JobSettings,
+    ViewerSettings,
+    NetworkSettings,
+):
     """All settings of the gateway. For example, ``SIXPOINT_PORT=50052`` sets ``port``."""
 
     def secret_files(self) -> list[tuple[str, Path]]:

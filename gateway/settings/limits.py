@@ -102,6 +102,14 @@ class LimitSettings(SettingsPart):
     """Bytes of memory for all running segmentations; further ones wait, and one that needs more is refused."""
     segmentation_patches: int = Field(default=4, ge=1)
     """Patches that one segmentation sends to Triton at once; best two or more per model instance."""
+    job_workers: int = Field(default=1, ge=0, le=64)
+    """Processes beside the gateway that run jobs, while there are any; 0 where others do (gateway worker)."""
+    worker_jobs: int = Field(default=2, ge=1, le=64)
+    """Jobs that one worker runs at once; its segmentations share SIXPOINT_SEGMENTATION_MEMORY_BYTES of its own."""
+    tenant_jobs: int = Field(default=100, gt=0)
+    """Limit for jobs of one tenant that wait, are paused, or run."""
+    tenant_running_jobs: int = Field(default=4, gt=0)
+    """Limit for jobs of one tenant that run at once, on all workers."""
     max_uploads: int = Field(default=256, gt=0)
     """Limit for uploads that run or wait."""
     owner_uploads: int = Field(default_factory=_of_one_owner("max_uploads"), gt=0)

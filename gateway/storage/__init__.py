@@ -6,6 +6,8 @@ from gateway.storage.repository import (
     dataset_repository,
     image_maintenance,
     image_repository,
+    job_maintenance,
+    job_repository,
     session_maintenance,
     session_repository,
 )
@@ -16,6 +18,8 @@ __all__ = [
     "dataset_repository",
     "image_maintenance",
     "image_repository",
+    "job_maintenance",
+    "job_repository",
     "session_maintenance",
     "session_repository",
 ]

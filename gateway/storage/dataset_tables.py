@@ -20,7 +20,15 @@ from sqlalchemy import (
 
 from gateway.storage.schema import metadata, tenant_column
 
-__all__ = ["annotation_masks", "assignments", "dataset_images", "datasets", "reviews", "saved_annotations"]
+__all__ = [
+    "annotation_masks",
+    "assignments",
+    "dataset_images",
+    "datasets",
+    "image_scores",
+    "reviews",
+    "saved_annotations",
+]
 
 datasets = Table(
     "datasets",
@@ -126,3 +134,24 @@ assignments = Table(
     ),
 )
 """Who annotates which image now, and who does not want to."""
+
+image_scores = Table(
+    "image_scores",
+    metadata,
+    tenant_column(),
+    Column("dataset_id", String(32), primary_key=True),
+    Column("image_digest", String(64), primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("model_version", String(64), primary_key=True),
+    Column("created", Double, nullable=False),
+    Column("uncertainty", Double, nullable=False, comment="mean of the entropies"),
+    Column("entropies", JSON, nullable=False, comment="bits, by the name of the label"),
+    Column("embedding", LargeBinary, nullable=False, comment="little-endian float32"),
+    ForeignKeyConstraint(
+        ["dataset_id", "image_digest"],
+        ["dataset_images.dataset_id", "dataset_images.image_digest"],
+        ondelete="CASCADE",
+    ),
+    Index(None, "dataset_id", "created"),
+)
+"""What segmentations by models said of images, besides their drafts."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, delete, exists, func, insert, select, text, tuple_, update
 
-from gateway.core.access import AuditEntry
 from gateway.core.images import ImageKey, ImageRecord
-from gateway.storage.audit_log import append_entries
+from gateway.storage.audited import AuditedWriter
 from gateway.storage.dataset_tables import dataset_images
 from gateway.storage.geometries import geometry_from_json, geometry_to_json
 from gateway.storage.schema import images, sessions
@@ -71,17 +69,13 @@ class SqlImageUpkeep:
         return [(row.used, row.tenant, row.digest) for row in rows]
 
 
-class SqlImageWriter(SqlImageReader):
+class SqlImageWriter(AuditedWriter, SqlImageReader):
     """A :class:`gateway.core.images.repository.ImageWriter` in a tenant's scope.
 
     Args:
         scope: The scope.
         audited: Whether entries are written to the audit log.
     """
-
-    def __init__(self, scope: TenantScope, *, audited: bool = False) -> None:
-        super().__init__(scope)
-        self._audited = audited
 
     def lock_image(self, digest: str) -> None:
         """Block other transactions that lock the same digest until this one ends."""
@@ -113,11 +107,6 @@ class SqlImageWriter(SqlImageReader):
         """Delete an image's record if it is unused since a time; return whether it was deleted."""
         query = delete(images).where(*self._of_image(digest), *_unused(before, self._scope))
         return bool(self._scope.execute(query).rowcount)
-
-    def audit(self, entry: AuditEntry) -> None:
-        """Write an entry to the audit log, as the last change of the transaction."""
-        if self._audited:
-            append_entries(self._scope, [(entry, 1)], now=time.time())
 
 
 def _unused(before: float, scope: Scope) -> tuple[ColumnElement[bool], ...]:

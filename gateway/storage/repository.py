@@ -7,8 +7,9 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.storage.database import Database
-from gateway.storage.datasets import SqlDatasetReader, SqlDatasetWriter
+from gateway.storage.datasets import SqlDatasetWriter, SqlTraceReader
 from gateway.storage.image_records import SqlImageReader, SqlImageUpkeep, SqlImageWriter
+from gateway.storage.jobs import SqlJobReader, SqlJobUpkeep, SqlJobWriter
 from gateway.storage.scopes import AllTenants, TenantScope
 from gateway.storage.sessions.session_changes import SqlSessionWriter
 from gateway.storage.sessions.session_queries import SqlSessionReader
@@ -20,6 +21,8 @@ __all__ = [
     "dataset_repository",
     "image_maintenance",
     "image_repository",
+    "job_maintenance",
+    "job_repository",
     "session_maintenance",
     "session_repository",
 ]
@@ -88,11 +91,9 @@ def image_repository(database: Database, *, audited: bool = False) -> SqlReposit
     return SqlRepository(database, reader=SqlImageReader, writer=partial(SqlImageWriter, audited=audited))
 
 
-def dataset_repository(
-    database: Database, *, audited: bool = False
-) -> SqlRepository[SqlDatasetReader, SqlDatasetWriter]:
+def dataset_repository(database: Database, *, audited: bool = False) -> SqlRepository[SqlTraceReader, SqlDatasetWriter]:
     """The repository of datasets and annotations; audited if changes are noted in the audit log."""
-    return SqlRepository(database, reader=SqlDatasetReader, writer=partial(SqlDatasetWriter, audited=audited))
+    return SqlRepository(database, reader=SqlTraceReader, writer=partial(SqlDatasetWriter, audited=audited))
 
 
 def session_maintenance(database: Database) -> SqlMaintenance[SqlSessionUpkeep]:
@@ -103,3 +104,13 @@ def session_maintenance(database: Database) -> SqlMaintenance[SqlSessionUpkeep]:
 def image_maintenance(database: Database) -> SqlMaintenance[SqlImageUpkeep]:
     """The transactions on the images of all tenants."""
     return SqlMaintenance(database, upkeep=SqlImageUpkeep)
+
+
+def job_repository(database: Database, *, audited: bool = False) -> SqlRepository[SqlJobReader, SqlJobWriter]:
+    """The repository of jobs; audited if changes are noted in the audit log."""
+    return SqlRepository(database, reader=SqlJobReader, writer=partial(SqlJobWriter, audited=audited))
+
+
+def job_maintenance(database: Database) -> SqlMaintenance[SqlJobUpkeep]:
+    """The transactions of workers."""
+    return SqlMaintenance(database, upkeep=SqlJobUpkeep)

@@ -9,12 +9,22 @@ from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client.async_session import AsyncSession
 from sixpoint.client.asyncio import AsyncClient
 from sixpoint.client.blocking import Client
-from sixpoint.client.dataset_models import AnnotationInfo, DatasetImage, DatasetInfo, DatasetLabel
+from sixpoint.client.dataset_models import (
+    AnnotationInfo,
+    DatasetImage,
+    DatasetInfo,
+    DatasetLabel,
+    ImageScore,
+    NextImage,
+)
 from sixpoint.client.datasets import AsyncDatasets, Datasets
 from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
 from sixpoint.client.interaction import AsyncInteraction, Interaction
+from sixpoint.client.job_models import JobInfo, JobLine
+from sixpoint.client.jobs import AsyncJobs, Jobs
 from sixpoint.client.models import ModelInfo, SegmentInfo, SessionInfo, StepInfo
 from sixpoint.client.session import Session
+from sixpoint.client.trace_models import ImageTrace, LearntVersion, RemovedImage, TracedSession
 
 __all__ = [
     "AnnotationInfo",
@@ -22,6 +32,7 @@ __all__ = [
     "AsyncClient",
     "AsyncDatasets",
     "AsyncInteraction",
+    "AsyncJobs",
     "AsyncSession",
     "Client",
     "DatasetImage",
@@ -30,11 +41,19 @@ __all__ = [
     "Datasets",
     "Event",
     "Failed",
+    "ImageScore",
+    "ImageTrace",
     "Interaction",
+    "JobInfo",
+    "JobLine",
+    "Jobs",
+    "LearntVersion",
     "ModelInfo",
+    "NextImage",
     "Phase",
     "Progress",
     "ProgressCallback",
+    "RemovedImage",
     "Retry",
     "SegmentInfo",
     "Session",
@@ -43,6 +62,7 @@ __all__ = [
     "Superseded",
     "Timeout",
     "TlsFiles",
+    "TracedSession",
 ]
 
 Progress = ProgressCallback

@@ -20,6 +20,7 @@ from sixpoint.client._transport.driver import AsyncDriver
 from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client.async_session import AsyncSession
 from sixpoint.client.datasets import AsyncDatasets
+from sixpoint.client.jobs import AsyncJobs
 from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.client.tokens import GivenToken, TokenCallback
 from sixpoint.geometry import Geometry
@@ -47,6 +48,7 @@ class AsyncClient(BaseClient):
 
     Attributes:
         datasets: Datasets, and what people saved in them.
+        jobs: Work that takes long.
 
     Raises:
         InvalidArgument: The address is none; the owner's name is too long or has control characters; a file for
@@ -82,6 +84,7 @@ class AsyncClient(BaseClient):
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
         self._driver = AsyncDriver(stubs, target=self.target, retry=retry, metadata=self.metadata, tokens=self._tokens)
         self.datasets: AsyncDatasets = AsyncDatasets(self._driver, self._operations)
+        self.jobs: AsyncJobs = AsyncJobs(self._driver, self._operations)
 
     async def __aenter__(self) -> Self:
         return self

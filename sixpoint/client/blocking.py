@@ -19,6 +19,7 @@ from sixpoint.client._transport.channel import Stubs, open_channel
 from sixpoint.client._transport.driver import Driver
 from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client.datasets import Datasets
+from sixpoint.client.jobs import Jobs
 from sixpoint.client.models import ModelInfo, SessionInfo
 from sixpoint.client.session import Session
 from sixpoint.client.tokens import GivenToken, TokenCallback
@@ -47,6 +48,7 @@ class Client(BaseClient):
 
     Attributes:
         datasets: Datasets, and what people saved in them.
+        jobs: Work that takes long.
 
     Raises:
         InvalidArgument: The address is none; the owner's name is too long or has control characters; a file for
@@ -82,6 +84,7 @@ class Client(BaseClient):
         self._operations = ClientOperations(stubs, timeout=timeout, retry=retry)
         self._driver = Driver(stubs, target=self.target, retry=retry, metadata=self.metadata, tokens=self._tokens)
         self.datasets: Datasets = Datasets(self._driver, self._operations)
+        self.jobs: Jobs = Jobs(self._driver, self._operations)
 
     def __enter__(self) -> Self:
         return self

@@ -19,9 +19,12 @@ __all__ = [
     "DatasetImage",
     "DatasetInfo",
     "DatasetLabel",
+    "ImageScore",
+    "NextImage",
     "read_annotation",
     "read_dataset",
     "read_dataset_image",
+    "read_next_image",
     "split_number",
     "state_number",
     "strategy_number",
@@ -93,6 +96,38 @@ class DatasetImage:
     annotation_count: int
     state: str
     geometry: Geometry | None
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """What a segmentation by a job said of an image, besides its draft.
+
+    Attributes:
+        model: Name of the model.
+        model_version: Version of that model.
+        uncertainty: Mean of the labels' entropies.
+        entropies: Mean entropy of each label by its name: 0 (certain) to 1 bit.
+    """
+
+    model: str
+    model_version: str
+    uncertainty: float
+    entropies: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class NextImage(DatasetImage):
+    """An image to annotate.
+
+    Attributes:
+        reason: Why this image was chosen, for people.
+        waiting_count: Number of images that wait for an annotation, this one and those that others keep included.
+        score: What a segmentation by a job said of it; None: it is unscored, or was given before.
+    """
+
+    reason: str = ""
+    waiting_count: int = 0
+    score: ImageScore | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +208,9 @@ def strategy_number(strategy: str) -> dataset_pb.NextStrategy.ValueType:
     try:
         return dataset_pb.NextStrategy.Value(f"NEXT_STRATEGY_{strategy.upper() or 'UNSPECIFIED'}")
     except ValueError:
-        raise InvalidArgument(f"unknown strategy {quoted(strategy)}; expected first or random") from None
+        raise InvalidArgument(
+            f"unknown strategy {quoted(strategy)}; expected first, random, label, uncertain or different"
+        ) from None
 
 
 def read_dataset(message: dataset_pb.Dataset) -> DatasetInfo:
@@ -203,6 +240,20 @@ def read_dataset_image(message: dataset_pb.DatasetImage) -> DatasetImage:
         state=_name(dataset_pb.AnnotationState.Name, message.state, _STATE) if message.state else "",
         geometry=geometry_from_message(message.geometry) if message.HasField("geometry") else None,
     )
+
+
+def read_next_image(message: dataset_pb.NextImageResponse) -> NextImage | None:
+    """Convert the image of a response; None if it has none."""
+    if not message.HasField("image"):
+        return None
+    image = read_dataset_image(message.image)
+    score = _read_score(message.score) if message.HasField("score") else None
+    return NextImage(**vars(image), reason=message.reason, waiting_count=message.waiting_count, score=score)
+
+
+def _read_score(message: dataset_pb.ImageScore) -> ImageScore:
+    entropies = {each.label: each.entropy for each in message.entropies}
+    return ImageScore(message.model, message.model_version, message.uncertainty, entropies)
 
 
 def read_annotation(message: dataset_pb.Annotation) -> AnnotationInfo:

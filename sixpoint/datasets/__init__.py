@@ -1,7 +1,7 @@
 """A gateway's datasets and folders on this machine: import, export and its check, agreement of annotators."""
 
 from sixpoint.datasets.agreement import DatasetAgreement, LabelAgreement, PairAgreement, dataset_agreement
-from sixpoint.datasets.export import ExportedCase, ExportResult, export_dataset
+from sixpoint.datasets.export import DatasetReader, DatasetSource, ExportedCase, ExportResult, export_dataset
 from sixpoint.datasets.importing import (
     ImportedCase,
     ImportOptions,
@@ -12,10 +12,14 @@ from sixpoint.datasets.importing import (
     read_source,
 )
 from sixpoint.datasets.layouts import Layout
-from sixpoint.datasets.manifest import Manifest, ManifestCase, read_manifest, verify_manifest
+from sixpoint.datasets.manifest import MANIFEST, Manifest, ManifestCase, read_manifest, verify_manifest
+from sixpoint.datasets.traces import TrainedVersion, exports_with, versions_trained_on
 
 __all__ = [
+    "MANIFEST",
     "DatasetAgreement",
+    "DatasetReader",
+    "DatasetSource",
     "ExportResult",
     "ExportedCase",
     "ImportOptions",
@@ -28,10 +32,13 @@ __all__ = [
     "ManifestCase",
     "PairAgreement",
     "SourceLayout",
+    "TrainedVersion",
     "dataset_agreement",
     "export_dataset",
+    "exports_with",
     "import_dataset",
     "read_manifest",
     "read_source",
     "verify_manifest",
+    "versions_trained_on",
 ]

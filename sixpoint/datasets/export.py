@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import numpy as np
 
 from sixpoint._typing import Array
-from sixpoint.client import AnnotationInfo, Client, DatasetImage, DatasetInfo
+from sixpoint.client import AnnotationInfo, DatasetImage, DatasetInfo
 from sixpoint.datasets.bids_layout import bids_paths, bids_texts
 from sixpoint.datasets.layouts import Layout, dataset_json, image_path, label_path, splits_json
 from sixpoint.datasets.manifest import Manifest, ManifestCase, file_sha256, json_bytes, write_manifest
@@ -18,12 +19,45 @@ from sixpoint.errors.shortening import quoted
 from sixpoint.io.atomic_files import write_file
 from sixpoint.label_files import write_labels
 from sixpoint.segmentation import Segmentation
-from sixpoint.volume import write_image
+from sixpoint.volume import Volume, write_image
 
-__all__ = ["ExportResult", "ExportedCase", "export_dataset"]
+__all__ = ["DatasetReader", "DatasetSource", "ExportResult", "ExportedCase", "export_dataset"]
 
 _SPLITS = ("training", "validation", "test")
 _Paths = Mapping[str, tuple[PurePosixPath, PurePosixPath]]
+
+
+class DatasetReader(Protocol):
+    """What is read of a dataset; the datasets of a :class:`sixpoint.client.Client` are one."""
+
+    def get(self, name: str) -> DatasetInfo:
+        """Describe a dataset."""
+        ...
+
+    def images(self, name: str) -> list[DatasetImage]:
+        """List the images by the name of their case."""
+        ...
+
+    def annotations(self, name: str, *, state: str) -> list[AnnotationInfo]:
+        """List the annotations in a state, the latest first."""
+        ...
+
+    def masks(self, annotation_id: str) -> Segmentation:
+        """Read the masks of an annotation."""
+        ...
+
+    def download(self, digest: str) -> Volume:
+        """Read an image."""
+        ...
+
+
+class DatasetSource(Protocol):
+    """Where a dataset is exported from, such as a :class:`sixpoint.client.Client`."""
+
+    @property
+    def datasets(self) -> DatasetReader:
+        """Reads datasets."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +91,7 @@ class ExportResult:
 
 
 def export_dataset(
-    client: Client,
+    client: DatasetSource,
     name: str,
     folder: Path,
     *,
@@ -73,7 +107,7 @@ def export_dataset(
     where it is or that it is absent, or if labels overlap, which a label map cannot hold.
 
     Args:
-        client: Client of the gateway.
+        client: Client of the gateway, or what else reads the dataset.
         name: Name of the dataset.
         folder: Folder to write; it must not be there, or be empty.
         modality: Modality of the images, such as "CT"; it is not known from the dataset, and nnU-Net normalises by it.
@@ -185,7 +219,7 @@ def _label_map(masks: Segmentation, numbers: dict[str, int]) -> Array:
 
 
 def _write(
-    client: Client,
+    client: DatasetSource,
     image: DatasetImage,
     annotation: AnnotationInfo,
     masks: Segmentation,

@@ -18,7 +18,8 @@ client turns that back into the same class. The tree::
     │   ├── SessionNotFound
     │   ├── SessionExpired
     │   ├── DatasetNotFound
-    │   └── AnnotationNotFound
+    │   ├── AnnotationNotFound
+    │   └── JobNotFound
     ├── FailedPrecondition         the current state does not allow it    FAILED_PRECONDITION
     │   ├── PromptNotSupported     the model does not accept this kind of prompt
     │   ├── TaskNotSupported       the model has another task
@@ -65,6 +66,7 @@ from sixpoint.errors.requests import (
     DatasetNotFound,
     ImageNotFound,
     InvalidArgument,
+    JobNotFound,
     ModelNotFound,
     NotFound,
     PermissionDenied,
@@ -101,6 +103,7 @@ __all__ = [
     "InferenceError",
     "InternalError",
     "InvalidArgument",
+    "JobNotFound",
     "ModelNotFound",
     "ModelSpecError",
     "NotFound",

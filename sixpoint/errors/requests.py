@@ -11,6 +11,7 @@ __all__ = [
     "DatasetNotFound",
     "ImageNotFound",
     "InvalidArgument",
+    "JobNotFound",
     "ModelNotFound",
     "NotFound",
     "PermissionDenied",
@@ -111,3 +112,9 @@ class AnnotationNotFound(NotFound):
     """There is no saved annotation of this id."""
 
     reason = "ANNOTATION_NOT_FOUND"
+
+
+class JobNotFound(NotFound):
+    """There is no job of this id."""
+
+    reason = "JOB_NOT_FOUND"

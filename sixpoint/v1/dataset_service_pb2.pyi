@@ -94,6 +94,18 @@ class _NextStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NextStra
     """That which was added first."""
     NEXT_STRATEGY_RANDOM: _NextStrategy.ValueType  # 2
     """A random one."""
+    NEXT_STRATEGY_LABEL: _NextStrategy.ValueType  # 3
+    """One that has the label of which the dataset has the fewest accepted masks, as its latest annotation says: a draft of
+    a model, or what was rejected. Images without one come last.
+    """
+    NEXT_STRATEGY_UNCERTAIN: _NextStrategy.ValueType  # 4
+    """The one of which a model is least certain, by the scores that jobs of kind "segment" keep with their drafts. Images
+    without a score come last.
+    """
+    NEXT_STRATEGY_DIFFERENT: _NextStrategy.ValueType  # 5
+    """The one that differs most from those that people have annotated or keep, by the histogram of its intensities and
+    place and size of what a model found, which such jobs keep, too. Images without a score come last.
+    """
 
 class NextStrategy(_NextStrategy, metaclass=_NextStrategyEnumTypeWrapper):
     """Which image comes next."""
@@ -104,6 +116,18 @@ NEXT_STRATEGY_FIRST: NextStrategy.ValueType  # 1
 """That which was added first."""
 NEXT_STRATEGY_RANDOM: NextStrategy.ValueType  # 2
 """A random one."""
+NEXT_STRATEGY_LABEL: NextStrategy.ValueType  # 3
+"""One that has the label of which the dataset has the fewest accepted masks, as its latest annotation says: a draft of
+a model, or what was rejected. Images without one come last.
+"""
+NEXT_STRATEGY_UNCERTAIN: NextStrategy.ValueType  # 4
+"""The one of which a model is least certain, by the scores that jobs of kind "segment" keep with their drafts. Images
+without a score come last.
+"""
+NEXT_STRATEGY_DIFFERENT: NextStrategy.ValueType  # 5
+"""The one that differs most from those that people have annotated or keep, by the histogram of its intensities and
+place and size of what a model found, which such jobs keep, too. Images without a score come last.
+"""
 Global___NextStrategy: _TypeAlias = NextStrategy  # noqa: Y015
 
 @_typing.final
@@ -1097,6 +1121,76 @@ class NextImageRequest(_message.Message):
 Global___NextImageRequest: _TypeAlias = NextImageRequest  # noqa: Y015
 
 @_typing.final
+class LabelEntropy(_message.Message):
+    """How uncertain a model is of a label."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    ENTROPY_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """Name of the label."""
+    entropy: _builtins.float
+    """Mean entropy, 0 to 1 bit, of "is the label" or not, over the cells of the network's grid where the probability of
+    the label is at least 0.05; 0 without such cells.
+    """
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        entropy: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entropy", b"entropy", "label", b"label"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelEntropy: _TypeAlias = LabelEntropy  # noqa: Y015
+
+@_typing.final
+class ImageScore(_message.Message):
+    """What a segmentation by a job said of an image, besides its draft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    UNCERTAINTY_FIELD_NUMBER: _builtins.int
+    ENTROPIES_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    model_version: _builtins.str
+    """Version of that model."""
+    uncertainty: _builtins.float
+    """Mean of the labels' entropies."""
+    @_builtins.property
+    def entropies(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelEntropy]:
+        """Entropies of the labels that the job was asked for."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Time when it was computed."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        uncertainty: _builtins.float = ...,
+        entropies: _abc.Iterable[Global___LabelEntropy] | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "entropies", b"entropies", "model", b"model", "model_version", b"model_version", "uncertainty", b"uncertainty"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageScore: _TypeAlias = ImageScore  # noqa: Y015
+
+@_typing.final
 class NextImageResponse(_message.Message):
     """The next image."""
 
@@ -1105,8 +1199,12 @@ class NextImageResponse(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     KEEP_UNTIL_FIELD_NUMBER: _builtins.int
     WAITING_COUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
     waiting_count: _builtins.int
     """Number of images that wait for an annotation, this one and those that others keep included."""
+    reason: _builtins.str
+    """Why this image was chosen, for people; empty without an image."""
     @_builtins.property
     def image(self) -> Global___DatasetImage:
         """The image; not set if there is none now."""
@@ -1115,16 +1213,24 @@ class NextImageResponse(_message.Message):
     def keep_until(self) -> _timestamp_pb2.Timestamp:
         """Time until which nobody else gets it."""
 
+    @_builtins.property
+    def score(self) -> Global___ImageScore:
+        """Its score by the version of a model that scored an image of the dataset last; not set: the image is unscored, or
+        it was given to the caller before.
+        """
+
     def __init__(
         self,
         *,
         image: Global___DatasetImage | None = ...,
         keep_until: _timestamp_pb2.Timestamp | None = ...,
         waiting_count: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        score: Global___ImageScore | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "keep_until", b"keep_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "keep_until", b"keep_until", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "keep_until", b"keep_until", "waiting_count", b"waiting_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "keep_until", b"keep_until", "reason", b"reason", "score", b"score", "waiting_count", b"waiting_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1176,3 +1282,295 @@ class SkipImageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SkipImageResponse: _TypeAlias = SkipImageResponse  # noqa: Y015
+
+@_typing.final
+class TraceImagesRequest(_message.Message):
+    """Which images to trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: _builtins.int
+    CASE_NAME_FIELD_NUMBER: _builtins.int
+    PATIENT_FIELD_NUMBER: _builtins.int
+    WHOLE_PATIENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """Name of the dataset."""
+    case_name: _builtins.str
+    """Name of a case; either this or patient."""
+    patient: _builtins.str
+    """What all images of one patient share, as it was given when they were added; it is not stored."""
+    whole_patient: _builtins.bool
+    """With case_name: all images of that case's patient."""
+    page_size: _builtins.int
+    """Maximum number of images per page, up to 100; 0 means 10."""
+    page_token: _builtins.str
+    """next_page_token of the previous response; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        dataset: _builtins.str = ...,
+        case_name: _builtins.str = ...,
+        patient: _builtins.str = ...,
+        whole_patient: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_name", b"case_name", "dataset", b"dataset", "page_size", b"page_size", "page_token", b"page_token", "patient", b"patient", "whole_patient", b"whole_patient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceImagesRequest: _TypeAlias = TraceImagesRequest  # noqa: Y015
+
+@_typing.final
+class TracedSession(_message.Message):
+    """A session on an image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the session."""
+    owner: _builtins.str
+    """Name of the person who opened it."""
+    open: _builtins.bool
+    """Whether it is open."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        owner: _builtins.str = ...,
+        open: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "open", b"open", "owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TracedSession: _TypeAlias = TracedSession  # noqa: Y015
+
+@_typing.final
+class LearntVersion(_message.Message):
+    """A version of a model that learnt from annotations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ANNOTATION_IDS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the model."""
+    version: _builtins.str
+    """Version of the model."""
+    @_builtins.property
+    def annotation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the annotations. Annotations of other images with the same masks cannot be told apart from them."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.str = ...,
+        annotation_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotation_ids", b"annotation_ids", "model", b"model", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LearntVersion: _TypeAlias = LearntVersion  # noqa: Y015
+
+@_typing.final
+class ImageTrace(_message.Message):
+    """What is kept of an image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    ANNOTATIONS_FIELD_NUMBER: _builtins.int
+    OTHER_DATASETS_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    LEARNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def image(self) -> Global___DatasetImage:
+        """The image."""
+
+    @_builtins.property
+    def annotations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Annotation]:
+        """Its annotations in this dataset, the latest first."""
+
+    @_builtins.property
+    def other_datasets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the other datasets that have the image."""
+
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TracedSession]:
+        """Sessions on the image that are open or whose steps are stored, up to 1000."""
+
+    @_builtins.property
+    def learnt(self) -> _containers.RepeatedCompositeFieldContainer[Global___LearntVersion]:
+        """Versions that Triton serves and that learnt from the annotations; versions on trial or kept are not known here."""
+
+    def __init__(
+        self,
+        *,
+        image: Global___DatasetImage | None = ...,
+        annotations: _abc.Iterable[Global___Annotation] | None = ...,
+        other_datasets: _abc.Iterable[_builtins.str] | None = ...,
+        sessions: _abc.Iterable[Global___TracedSession] | None = ...,
+        learnt: _abc.Iterable[Global___LearntVersion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "image", b"image", "learnt", b"learnt", "other_datasets", b"other_datasets", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageTrace: _TypeAlias = ImageTrace  # noqa: Y015
+
+@_typing.final
+class TraceImagesResponse(_message.Message):
+    """A page of traces."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MODELS_KNOWN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last page."""
+    models_known: _builtins.bool
+    """Whether it is known which models Triton serves."""
+    @_builtins.property
+    def traces(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageTrace]:
+        """Traces by the name of the case."""
+
+    def __init__(
+        self,
+        *,
+        traces: _abc.Iterable[Global___ImageTrace] | None = ...,
+        next_page_token: _builtins.str = ...,
+        models_known: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models_known", b"models_known", "next_page_token", b"next_page_token", "traces", b"traces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceImagesResponse: _TypeAlias = TraceImagesResponse  # noqa: Y015
+
+@_typing.final
+class RemoveImagesRequest(_message.Message):
+    """Which images to remove."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: _builtins.int
+    CASE_NAME_FIELD_NUMBER: _builtins.int
+    PATIENT_FIELD_NUMBER: _builtins.int
+    WHOLE_PATIENT_FIELD_NUMBER: _builtins.int
+    END_SESSIONS_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """Name of the dataset."""
+    case_name: _builtins.str
+    """Name of a case; either this or patient."""
+    patient: _builtins.str
+    """What all images of one patient share, as it was given when they were added."""
+    whole_patient: _builtins.bool
+    """With case_name: all images of that case's patient."""
+    end_sessions: _builtins.bool
+    """Whether to end all open sessions on the images, whoever works in them, and not only those that the annotations were
+    saved from.
+    """
+    def __init__(
+        self,
+        *,
+        dataset: _builtins.str = ...,
+        case_name: _builtins.str = ...,
+        patient: _builtins.str = ...,
+        whole_patient: _builtins.bool = ...,
+        end_sessions: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_name", b"case_name", "dataset", b"dataset", "end_sessions", b"end_sessions", "patient", b"patient", "whole_patient", b"whole_patient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveImagesRequest: _TypeAlias = RemoveImagesRequest  # noqa: Y015
+
+@_typing.final
+class RemovedImage(_message.Message):
+    """An image that was removed from a dataset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    ANNOTATION_COUNT_FIELD_NUMBER: _builtins.int
+    SESSION_COUNT_FIELD_NUMBER: _builtins.int
+    VOXELS_REMOVED_FIELD_NUMBER: _builtins.int
+    annotation_count: _builtins.int
+    """Number of annotations that were deleted."""
+    session_count: _builtins.int
+    """Number of sessions that ended, or had ended and were kept for an annotation. Their steps are deleted soon, unless
+    a fork shares them.
+    """
+    voxels_removed: _builtins.bool
+    """Whether its voxels were deleted. They stay while another dataset has the image or a session on it is open, and are
+    deleted for lack of use after that.
+    """
+    @_builtins.property
+    def image(self) -> Global___DatasetImage:
+        """The image."""
+
+    def __init__(
+        self,
+        *,
+        image: Global___DatasetImage | None = ...,
+        annotation_count: _builtins.int = ...,
+        session_count: _builtins.int = ...,
+        voxels_removed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotation_count", b"annotation_count", "image", b"image", "session_count", b"session_count", "voxels_removed", b"voxels_removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedImage: _TypeAlias = RemovedImage  # noqa: Y015
+
+@_typing.final
+class RemoveImagesResponse(_message.Message):
+    """What was removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REMOVED_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Whether there are more, since one call removes up to 100: call again."""
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedImage]:
+        """Images by the name of their case."""
+
+    def __init__(
+        self,
+        *,
+        removed: _abc.Iterable[Global___RemovedImage] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["more", b"more", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveImagesResponse: _TypeAlias = RemoveImagesResponse  # noqa: Y015

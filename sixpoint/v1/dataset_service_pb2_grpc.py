@@ -101,6 +101,16 @@ class DatasetServiceStub(object):
                 request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationRequest.SerializeToString,
                 response_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationResponse.FromString,
                 _registered_method=True)
+        self.TraceImages = channel.unary_unary(
+                '/sixpoint.v1.DatasetService/TraceImages',
+                request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.TraceImagesRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.TraceImagesResponse.FromString,
+                _registered_method=True)
+        self.RemoveImages = channel.unary_unary(
+                '/sixpoint.v1.DatasetService/RemoveImages',
+                request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.RemoveImagesRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.RemoveImagesResponse.FromString,
+                _registered_method=True)
 
 
 class DatasetServiceServicer(object):
@@ -202,6 +212,23 @@ class DatasetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TraceImages(self, request, context):
+        """Lists what is kept of a case or a patient: images, annotations, sessions, and the served models that learnt from the
+        annotations. It changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveImages(self, request, context):
+        """Removes a case or a patient from a dataset for good: its annotations with their masks, the sessions that they were
+        saved from, and the voxels of images that no other dataset and no open session uses. Networks that learnt from the
+        annotations have to be trained again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DatasetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -269,6 +296,16 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.ReviewAnnotation,
                     request_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationRequest.FromString,
                     response_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationResponse.SerializeToString,
+            ),
+            'TraceImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.TraceImages,
+                    request_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.TraceImagesRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.TraceImagesResponse.SerializeToString,
+            ),
+            'RemoveImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveImages,
+                    request_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.RemoveImagesRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.RemoveImagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -624,6 +661,60 @@ class DatasetService(object):
             '/sixpoint.v1.DatasetService/ReviewAnnotation',
             sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationRequest.SerializeToString,
             sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TraceImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.DatasetService/TraceImages',
+            sixpoint_dot_v1_dot_dataset__service__pb2.TraceImagesRequest.SerializeToString,
+            sixpoint_dot_v1_dot_dataset__service__pb2.TraceImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.DatasetService/RemoveImages',
+            sixpoint_dot_v1_dot_dataset__service__pb2.RemoveImagesRequest.SerializeToString,
+            sixpoint_dot_v1_dot_dataset__service__pb2.RemoveImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

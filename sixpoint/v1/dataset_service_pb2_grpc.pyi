@@ -67,6 +67,15 @@ class DatasetServiceStub:
     """Returns an annotation, then its masks, one message for each label."""
     ReviewAnnotation: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.ReviewAnnotationRequest, _dataset_service_pb2.ReviewAnnotationResponse]
     """Accepts or rejects an annotation, or takes that back."""
+    TraceImages: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.TraceImagesRequest, _dataset_service_pb2.TraceImagesResponse]
+    """Lists what is kept of a case or a patient: images, annotations, sessions, and the served models that learnt from the
+    annotations. It changes nothing.
+    """
+    RemoveImages: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.RemoveImagesRequest, _dataset_service_pb2.RemoveImagesResponse]
+    """Removes a case or a patient from a dataset for good: its annotations with their masks, the sessions that they were
+    saved from, and the voxels of images that no other dataset and no open session uses. Networks that learnt from the
+    annotations have to be trained again.
+    """
 
 @_typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
@@ -107,6 +116,15 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns an annotation, then its masks, one message for each label."""
     ReviewAnnotation: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.ReviewAnnotationRequest, _dataset_service_pb2.ReviewAnnotationResponse]  # type: ignore[assignment]
     """Accepts or rejects an annotation, or takes that back."""
+    TraceImages: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.TraceImagesRequest, _dataset_service_pb2.TraceImagesResponse]  # type: ignore[assignment]
+    """Lists what is kept of a case or a patient: images, annotations, sessions, and the served models that learnt from the
+    annotations. It changes nothing.
+    """
+    RemoveImages: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.RemoveImagesRequest, _dataset_service_pb2.RemoveImagesResponse]  # type: ignore[assignment]
+    """Removes a case or a patient from a dataset for good: its annotations with their masks, the sessions that they were
+    saved from, and the voxels of images that no other dataset and no open session uses. Networks that learnt from the
+    annotations have to be trained again.
+    """
 
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps what people saved. A dataset is a list of images with labels; an annotation is one person's saved mask of an
@@ -222,5 +240,26 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.ReviewAnnotationResponse, _abc.Awaitable[_dataset_service_pb2.ReviewAnnotationResponse]]:
         """Accepts or rejects an annotation, or takes that back."""
+
+    @_abc_1.abstractmethod
+    def TraceImages(
+        self,
+        request: _dataset_service_pb2.TraceImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_service_pb2.TraceImagesResponse, _abc.Awaitable[_dataset_service_pb2.TraceImagesResponse]]:
+        """Lists what is kept of a case or a patient: images, annotations, sessions, and the served models that learnt from the
+        annotations. It changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveImages(
+        self,
+        request: _dataset_service_pb2.RemoveImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_service_pb2.RemoveImagesResponse, _abc.Awaitable[_dataset_service_pb2.RemoveImagesResponse]]:
+        """Removes a case or a patient from a dataset for good: its annotations with their masks, the sessions that they were
+        saved from, and the voxels of images that no other dataset and no open session uses. Networks that learnt from the
+        annotations have to be trained again.
+        """
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -46,9 +46,13 @@ class Action(enum.StrEnum):
     READ_MASK = "read mask"
     CHANGE_DATASET = "change dataset"
     READ_DATASET = "read dataset"
+    REMOVE_DATASET_IMAGE = "remove image from dataset"
     SAVE_ANNOTATION = "save annotation"
     READ_ANNOTATION = "read annotation"
     REVIEW_ANNOTATION = "review annotation"
+    CREATE_JOB = "create job"
+    CHANGE_JOB = "cancel, pause or resume job"
+    READ_JOB = "read job"
     CALL = "call"
 
 
@@ -59,10 +63,10 @@ class AuditEntry:
     Attributes:
         principal: Who did it.
         action: What was done.
-        object: Id of a session, dataset or annotation, digest of an image, or name of a call; empty without one.
+        object: Id of a session, dataset, annotation or job, digest of an image, or name of a call; empty without one.
         outcome: "OK", or the reason of the error.
-        source: For a fork, the id of the session that it started from, and for an annotation, that of the session that
-            was saved; else empty.
+        source: For a fork, the id of the session that it started from; for an annotation, that of the session that was
+            saved; for an image removed from a dataset, that of the dataset; else empty.
     """
 
     principal: Principal

@@ -3,6 +3,7 @@
 from gateway.core.datasets.annotations import Annotations
 from gateway.core.datasets.assigning import Assignments, NextImage
 from gateway.core.datasets.datasets import Dataset, Datasets, NewImage, Page
+from gateway.core.datasets.drafts import ModelDrafts, NoDraft
 from gateway.core.datasets.records import (
     AnnotatedLabel,
     AnnotationCursor,
@@ -14,12 +15,16 @@ from gateway.core.datasets.records import (
     DatasetLabel,
     DatasetRow,
     LabelMask,
+    LearntVersion,
     NextStrategy,
     Review,
     Split,
+    TracedSession,
 )
+from gateway.core.datasets.removing import ImageRemoval, ImageTrace, Removed, RemovedImage, Subject
 from gateway.core.datasets.repository import DatasetReader, DatasetRepository, DatasetWriter
 from gateway.core.datasets.saving import AnnotationSaver
+from gateway.core.datasets.scores import EmbeddedImage, ImageScore, ModelVersion
 
 __all__ = [
     "AnnotatedLabel",
@@ -39,11 +44,23 @@ __all__ = [
     "DatasetRow",
     "DatasetWriter",
     "Datasets",
+    "EmbeddedImage",
+    "ImageRemoval",
+    "ImageScore",
+    "ImageTrace",
     "LabelMask",
+    "LearntVersion",
+    "ModelDrafts",
+    "ModelVersion",
     "NewImage",
     "NextImage",
     "NextStrategy",
+    "NoDraft",
     "Page",
+    "Removed",
+    "RemovedImage",
     "Review",
     "Split",
+    "Subject",
+    "TracedSession",
 ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.access import Action, AuditEntry, Principal
+from gateway.core.datasets.choosing import Choice, Ranking, Wanted, choose, rank, read_embedded
 from gateway.core.datasets.datasets import require_dataset
 from gateway.core.datasets.records import Assignment, DatasetImageRow, NextStrategy, Split
-from gateway.core.datasets.repository import DatasetRepository, DatasetWriter
+from gateway.core.datasets.repository import DatasetReader, DatasetRepository, DatasetWriter
+from gateway.core.datasets.scores import EmbeddedImage, ImageScore
 from gateway.core.datasets.validation import check_reason_length
 from sixpoint.errors import DatasetError, InvalidArgument, Violation
 
@@ -18,6 +21,7 @@ __all__ = ["Assignments", "NextImage"]
 
 _KEEP_S, _MAX_KEEP_S = 3600.0, 86400.0
 _MAX_READERS = 20
+_KEPT = "you have it since an earlier call, and neither saved nor skipped it"
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,15 @@ class NextImage:
         image: The image; None if there is none now.
         until: Time until which nobody else gets it, seconds since 1970; 0 without an image.
         waiting: Number of images that wait for an annotation, those included that others have claimed.
+        reason: Why this image; empty without one.
+        score: Score of the image; None: it is unscored, or was given before.
     """
 
     image: DatasetImageRow | None
     until: float
     waiting: int
+    reason: str = ""
+    score: ImageScore | None = None
 
 
 class Assignments:
@@ -83,23 +91,31 @@ class Assignments:
             )
         annotator, now = principal.subject, self._now()
         until = now + (keep or _KEEP_S)
+        wanted = Wanted(annotator, now, strategy, split, readers)
+        ranking = await self._rank(dataset, wanted, principal) if strategy is NextStrategy.DIFFERENT else None
 
         def work(records: DatasetWriter) -> NextImage:
             # One after another: two that ask at once do not get one image.
             row = require_dataset(records.lock_dataset(dataset), dataset)
             waiting = records.count_waiting(row.id, split=split, readers=readers)
-            image = records.claimed_image(
-                row.id, annotator=annotator, now=now, split=split, readers=readers
-            ) or records.next_image(
-                row.id, annotator=annotator, now=now, strategy=strategy, split=split, readers=readers
-            )
-            if image is None:
+            claimed = records.claimed_image(row.id, annotator=annotator, now=now, split=split, readers=readers)
+            choice = Choice(claimed, _KEPT) if claimed else choose(records, row, wanted, ranking=ranking)
+            if choice is None:
                 return NextImage(None, 0.0, waiting)
-            records.set_assignment(Assignment(row.id, image.image_digest, annotator, until))
+            records.set_assignment(Assignment(row.id, choice.image.image_digest, annotator, until))
             records.audit(AuditEntry(principal, Action.READ_DATASET, row.id))
-            return NextImage(image, until, waiting)
+            return NextImage(choice.image, until, waiting, choice.reason, choice.score)
 
         return await self._repository.write(work, tenant=principal.tenant)
+
+    async def _rank(self, dataset: str, wanted: Wanted, principal: Principal) -> Ranking:
+        """Rank images by difference, before the transaction that gives one: nobody else waits for it."""
+
+        def work(records: DatasetReader) -> list[EmbeddedImage]:
+            return read_embedded(records, require_dataset(records.dataset(dataset), dataset), wanted)
+
+        embedded = await self._repository.read(work, tenant=principal.tenant)
+        return await asyncio.to_thread(rank, embedded)
 
     async def skip(self, dataset: str, digest: str, *, reason: str, principal: Principal) -> None:
         """Give an image back; the annotator does not get it again.

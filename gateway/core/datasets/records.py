@@ -19,9 +19,11 @@ __all__ = [
     "DatasetLabel",
     "DatasetRow",
     "LabelMask",
+    "LearntVersion",
     "NextStrategy",
     "Review",
     "Split",
+    "TracedSession",
 ]
 
 AnnotationCursor = tuple[float, str]
@@ -50,6 +52,9 @@ class NextStrategy(enum.StrEnum):
 
     FIRST = "first"
     RANDOM = "random"
+    LABEL = "label"
+    UNCERTAIN = "uncertain"
+    DIFFERENT = "different"
 
 
 @dataclass(frozen=True)
@@ -245,3 +250,38 @@ class AnnotationRow:
     byte_count: int
     state: AnnotationState
     review: Review | None = None
+
+    @property
+    def is_of_model(self) -> bool:
+        """Whether a model made it alone, and nobody has accepted it."""
+        return bool(self.model) and not self.session_id and self.state is not AnnotationState.ACCEPTED
+
+
+@dataclass(frozen=True)
+class TracedSession:
+    """A session on an image.
+
+    Attributes:
+        id: Id of the session.
+        owner: Subject that opened it.
+        open: Whether it is open.
+    """
+
+    id: str
+    owner: str
+    open: bool
+
+
+@dataclass(frozen=True)
+class LearntVersion:
+    """A version of a model that learnt from annotations.
+
+    Attributes:
+        model: Name of the model.
+        version: Version of the model.
+        annotation_ids: Ids of the annotations.
+    """
+
+    model: str
+    version: str
+    annotation_ids: tuple[str, ...]

@@ -22,7 +22,9 @@ from gateway.core.datasets.records import (
     NextStrategy,
     Review,
     Split,
+    TracedSession,
 )
+from gateway.core.datasets.scores import EmbeddedImage, ImageScore, ModelVersion
 from gateway.core.images import ImageRecord
 from gateway.core.runtime.transactions import Repository
 
@@ -68,6 +70,22 @@ class DatasetReader(Protocol):
         """Images of a dataset by the name of their case, behind a name."""
         ...
 
+    def images_of_case(self, dataset_id: str, case_name: str) -> list[DatasetImageRow]:
+        """The image of a case, if there is one."""
+        ...
+
+    def images_of_patient(self, dataset_id: str, patient: str, *, after: str, limit: int) -> list[DatasetImageRow]:
+        """Images of a patient, by the keyed hash of the patient, by the name of their case, behind a name."""
+        ...
+
+    def datasets_with(self, digest: str, *, besides: str) -> list[str]:
+        """Names of the datasets that have an image, besides the one of an id."""
+        ...
+
+    def sessions_on(self, digest: str, *, limit: int) -> list[TracedSession]:
+        """Sessions on an image that are open, or whose steps are stored; those opened first come first."""
+        ...
+
     def annotation(self, annotation_id: str) -> AnnotationRow | None:
         """The annotation of this id."""
         ...
@@ -86,6 +104,10 @@ class DatasetReader(Protocol):
 
     def latest_annotation(self, dataset_id: str, digest: str) -> AnnotationRow | None:
         """The annotation of an image with the highest version."""
+        ...
+
+    def has_model_annotation(self, dataset_id: str, digest: str, *, model: str, version: str) -> bool:
+        """Whether an image has an annotation that a version of a model made alone."""
         ...
 
     def masks(self, annotation_id: str) -> list[LabelMask]:
@@ -107,12 +129,47 @@ class DatasetReader(Protocol):
         strategy: NextStrategy,
         split: Split | None,
         readers: int,
+        rare_labels: Sequence[int] = (),
+        scored_by: ModelVersion | None = None,
+        digests: Sequence[str] | None = None,
     ) -> DatasetImageRow | None:
         """A waiting image that too few have claimed and the annotator did not skip; None if there is none.
 
-        For one reader, an image waits for an annotation while it has none, or the latest is rejected; for several,
-        while fewer people than that saved one that is not rejected.
+        For one reader, an image waits for an annotation while it has none, or the latest is rejected, or a draft of a
+        model; for several, while fewer people than that saved one that is not rejected. By label, images come first
+        whose latest annotation has the first of ``rare_labels``, then the second, and so on; by uncertainty, those of
+        which the model of ``scored_by`` is least certain, and those that it did not score come last. With ``digests``
+        only these images are given, in their order.
         """
+        ...
+
+    def last_scored_by(self, dataset_id: str) -> ModelVersion | None:
+        """The version of a model by which an image of a dataset was scored last; None without scores."""
+        ...
+
+    def image_score(self, dataset_id: str, digest: str, scored_by: ModelVersion) -> ImageScore | None:
+        """The score of an image by a version of a model; None without one."""
+        ...
+
+    def embedded_images(
+        self,
+        dataset_id: str,
+        scored_by: ModelVersion,
+        *,
+        annotator: str,
+        now: float,
+        split: Split | None,
+        readers: int,
+        limit: int,
+    ) -> list[EmbeddedImage]:
+        """Embeddings of images that are free for an annotator, and of those that people have annotated or keep.
+
+        At most ``limit`` of either are given, those added first.
+        """
+        ...
+
+    def accepted_counts(self, dataset_id: str) -> dict[int, int]:
+        """Number of images with an accepted annotation that has voxels of a label, by the number of the label."""
         ...
 
     def count_waiting(self, dataset_id: str, *, split: Split | None, readers: int) -> int:
@@ -159,8 +216,26 @@ class DatasetWriter(DatasetReader, Protocol):
         """End an annotator's claim to an image; a skipped one stays skipped."""
         ...
 
+    def set_score(self, score: ImageScore) -> None:
+        """Set the score of an image by a version of a model."""
+        ...
+
     def insert_annotation(self, row: AnnotationRow, masks: Sequence[LabelMask]) -> None:
         """Add an annotation with its masks."""
+        ...
+
+    def remove_image(self, dataset_id: str, digest: str, *, end_sessions: bool, now: float) -> tuple[int, list[str]]:
+        """Remove an image from a dataset, with its annotations; end the sessions that these were saved from.
+
+        Args:
+            dataset_id: Id of the dataset.
+            digest: SHA-256 of the image.
+            end_sessions: Whether to end all other sessions on the image, too.
+            now: Time when the sessions end, seconds since 1970.
+
+        Returns:
+            Number of annotations that were deleted, and the ids of sessions whose steps nothing keeps any more.
+        """
         ...
 
     def review(self, annotation_id: str, review: Review) -> None:

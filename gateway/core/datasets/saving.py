@@ -35,7 +35,7 @@ from sixpoint.errors import (
 from sixpoint.errors.shortening import quoted
 from sixpoint.mask import PackedMask
 
-__all__ = ["AnnotationSaver"]
+__all__ = ["AnnotationSaver", "check_room"]
 
 _MAX_VERSIONS = 1000
 # A session that changes while its masks are collected is collected again.
@@ -232,7 +232,7 @@ class AnnotationSaver:
             if latest and _is_repeated(latest, row):
                 return latest
             count = latest.version if latest else 0
-            self._check_room(records, row, count)
+            check_room(records, row, count, limit=self._limit)
             # Clocks may go back; versions do not.
             stored = replace(row, version=count + 1, created=max(row.created, latest.created if latest else 0.0))
             records.insert_annotation(stored, masks)
@@ -242,15 +242,28 @@ class AnnotationSaver:
 
         return await self._repository.write(work, tenant=principal.tenant)
 
-    def _check_room(self, records: DatasetReader, row: AnnotationRow, count: int) -> None:
-        if count >= _MAX_VERSIONS:
-            raise ResourceExhausted(f"the image has {_MAX_VERSIONS} annotations, which is the limit")
-        owned, total = records.annotation_bytes(row.annotator)
-        if not leaves_room(owned, total=total + row.byte_count, limit=self._limit):
-            raise StorageFull(
-                f"the saved masks take {total} bytes, yours {owned} of them, and the limit for all is {self._limit} "
-                "(SIXPOINT_ANNOTATION_BYTES); ask whoever manages the gateway for more"
-            )
+
+def check_room(records: DatasetReader, row: AnnotationRow, count: int, *, limit: int) -> None:
+    """Refuse an annotation for which there is no room.
+
+    Args:
+        records: Queries on datasets.
+        row: The annotation.
+        count: Number of annotations that its image has.
+        limit: Bytes that the masks of all annotations may take in the database.
+
+    Raises:
+        ResourceExhausted: The image has too many annotations.
+        StorageFull: The annotations take too many bytes.
+    """
+    if count >= _MAX_VERSIONS:
+        raise ResourceExhausted(f"the image has {_MAX_VERSIONS} annotations, which is the limit")
+    owned, total = records.annotation_bytes(row.annotator)
+    if not leaves_room(owned, total=total + row.byte_count, limit=limit):
+        raise StorageFull(
+            f"the saved masks take {total} bytes, yours {owned} of them, and the limit for all is {limit} "
+            "(SIXPOINT_ANNOTATION_BYTES); ask whoever manages the gateway for more"
+        )
 
 
 def _is_repeated(latest: AnnotationRow, row: AnnotationRow) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.core.access import Action, AuditEntry, gateway_itself
+from gateway.core.access import Action, AuditEntry, Principal, gateway_itself
 from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.memory_cache import MemoryCache
 from gateway.core.images.records import ImageKey
@@ -108,6 +109,14 @@ class GarbageCollector:
             raise failures[0]
         return removed
 
+    async def remove(self, key: ImageKey, *, principal: Principal) -> bool:
+        """Remove an image if nobody uses it, however recently somebody did; return whether it was removed.
+
+        Raises:
+            StorageUnavailable: The database or the blob store cannot be reached.
+        """
+        return await self._remove(key, before=math.inf, principal=principal)
+
     async def trim_uploads(self, *, besides: Path) -> None:
         """Remove unfinished uploads beyond their limits, but for one that is about to be continued."""
         # What could not be removed is reported by the next run.
@@ -124,16 +133,20 @@ class GarbageCollector:
         for used, tenant, digest in unused:
             self._position, key = (used, tenant, digest), ImageKey(tenant, digest)
             with _collected(failures):
-                remove = partial(self._remove_if_unused, key=key, before=before)
-                if await self._repository.write(remove, tenant=tenant):
-                    removed += 1
-                    self._memory_cache.drop(key)
-                    await self._in_thread(partial(self._disk_cache.remove, key))
+                removed += await self._remove(key, before=before, principal=gateway_itself(tenant))
             if len(failures) == _MAX_FAILURES:
                 break
         else:
             if len(unused) < _MAX_IMAGES:
                 self._position = _START
+        return removed
+
+    async def _remove(self, key: ImageKey, *, before: float, principal: Principal) -> bool:
+        remove = partial(self._remove_if_unused, key=key, before=before, principal=principal)
+        removed = await self._repository.write(remove, tenant=key.tenant)
+        if removed:
+            self._memory_cache.drop(key)
+            await self._in_thread(partial(self._disk_cache.remove, key))
         return removed
 
     async def _trim_uploads(self, besides: set[Path], failures: list[SixpointError]) -> None:
@@ -154,14 +167,14 @@ class GarbageCollector:
             if removed:
                 _log.info("removed a blob without a record, with the upload that it was of", extra={"bytes": size})
 
-    def _remove_if_unused(self, records: ImageWriter, *, key: ImageKey, before: float) -> bool:
+    def _remove_if_unused(self, records: ImageWriter, *, key: ImageKey, before: float, principal: Principal) -> bool:
         records.lock_image(key.digest)
         removed = records.delete_if_unused(key.digest, before=before)
         if removed:
             # Within the transaction: an upload of the same image waits for it, and then finds the blob missing.
             self._blobs.delete_blocking(key.blob)
             # Last: all changes of the tenant wait for this one's entry, and a bucket may take its time.
-            records.audit(AuditEntry(gateway_itself(key.tenant), Action.REMOVE_IMAGE, key.digest))
+            records.audit(AuditEntry(principal, Action.REMOVE_IMAGE, key.digest))
         return removed
 
     def _in_thread(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:

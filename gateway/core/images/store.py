@@ -201,6 +201,10 @@ class ImageStore:
         """Remove what nobody uses: see :meth:`GarbageCollector.run`."""
         return await self._collector.run()
 
+    async def remove_unused(self, digest: str, *, principal: Principal) -> bool:
+        """Remove an image unless a dataset or an open session uses it; return whether it was removed."""
+        return await self._collector.remove(ImageKey(principal.tenant, digest), principal=principal)
+
     async def _find(self, key: ImageKey) -> ImageRecord | None:
         if not is_digest(key.digest):
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.core.runtime import Stage
+from gateway.core.segmentation.scoring import SegmentationScore
 from sixpoint._typing import Bools, Index
 from sixpoint.mask import PackedMask, Timings, cropped, pack
 from sixpoint.prompts import ExtremePoints
@@ -53,11 +54,13 @@ class SegmentationSummary:
         version: Version of the model that Triton ran.
         timings: Time spent on each part; ``inference`` is the time from the first patch to the last output, with the
             aggregation and labelling that happen meanwhile.
+        score: How uncertain the network was, where it was asked for.
     """
 
     model: str
     version: str
     timings: Timings
+    score: SegmentationScore | None = None
 
 
 SegmentationEvent = SegmentationProgress | LabelMask | SegmentationSummary

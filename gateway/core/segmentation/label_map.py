@@ -40,6 +40,9 @@ class LabelMap:
     reaches the threshold. Regions of background are not resampled: an interpolated value is between those of its cells,
     so a voxel is background if all of its cells are.
 
+    Attributes:
+        compares_logits: Whether labels are decided by logits, as they are.
+
     Args:
         roi: Grid of the network over the whole image.
         size: Size (x, y, z) of the canonical image.
@@ -53,8 +56,9 @@ class LabelMap:
         logits = spec.patch is not None and spec.patch.average == "logits"
         on_grid = spec.patch is not None and spec.patch.labelled == "grid"
         # On the grid the largest logit is the largest probability.
-        skipped = not logits or (on_grid and spec.output.exclusive)
-        self._activation = None if skipped else _ACTIVATIONS[spec.activation]
+        self.compares_logits = logits and on_grid and spec.output.exclusive
+        self._of_logits = _ACTIVATIONS[spec.activation]
+        self._activation = None if not logits or self.compares_logits else self._of_logits
         taps = roi.nearest_taps if on_grid else roi.restore_taps
         self._taps = [taps(axis, (0, size[axis])) for axis in range(3)]
         self._first, self._last = self._taps[2].cells.min(axis=1), self._taps[2].cells.max(axis=1)
@@ -73,6 +77,10 @@ class LabelMap:
         if self._spec.exclusive:
             return np.equal(self._labels, number)
         return np.unpackbits(self._bits[number - 1], axis=-1, count=self._width).view(np.bool_)
+
+    def probabilities(self, logits: Float) -> Float:
+        """Return the probabilities of logits [channel, z, y, x], which stay as they are."""
+        return logits if self._of_logits is None else self._of_logits(logits.copy())
 
     def add_slices(self, first: int, cells: Float) -> None:
         """Add the next slices of probabilities, and label the slices of the image that need no later ones.

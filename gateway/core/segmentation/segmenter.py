@@ -38,9 +38,10 @@ from gateway.core.segmentation.events import (
     SegmentationSummary,
     pack_label,
 )
-from gateway.core.segmentation.foreground import foreground_box
+from gateway.core.segmentation.foreground import Box, foreground_box
 from gateway.core.segmentation.job import SegmentationJob, estimate_segmentation_memory, select_labels
 from gateway.core.segmentation.label_map import LabelMap
+from gateway.core.segmentation.scoring import SegmentationScorer
 from gateway.core.segmentation.sliding_window import importance_map
 from sixpoint._typing import Array, Float, Shape
 from sixpoint.errors import ResourceExhausted, TritonUnavailable
@@ -97,7 +98,14 @@ class Segmenter:
         self._observer = observer
 
     async def segment(
-        self, digest: str, model: str, *, principal: Principal, labels: Sequence[str] = (), deadline: Deadline
+        self,
+        digest: str,
+        model: str,
+        *,
+        principal: Principal,
+        labels: Sequence[str] = (),
+        deadline: Deadline,
+        scored: bool = False,
     ) -> AsyncGenerator[SegmentationEvent]:
         """Segment an image: yield progress, then the labels, then a summary.
 
@@ -109,6 +117,7 @@ class Segmenter:
             principal: Who makes the call.
             labels: Names of the labels to return; empty for all. Labels left out still compete for voxels.
             deadline: Moment by which the labels are needed.
+            scored: Whether the summary has a score.
 
         Raises:
             ModelNotFound: When there is no such model.
@@ -139,13 +148,15 @@ class Segmenter:
             async with self._admission.memory(memory):
                 waited = timedelta(seconds=time.perf_counter() - started)
                 note_wait(started, always=True)
-                async with aclosing(self._run(job, numbers)) as events:
+                async with aclosing(self._run(job, numbers, scored=scored)) as events:
                     async for event in events:
                         if isinstance(event, SegmentationSummary):
                             event = replace(event, timings=replace(event.timings, queue=waited))
                         yield event
 
-    async def _run(self, job: SegmentationJob, numbers: Sequence[int]) -> AsyncGenerator[SegmentationEvent]:
+    async def _run(
+        self, job: SegmentationJob, numbers: Sequence[int], *, scored: bool
+    ) -> AsyncGenerator[SegmentationEvent]:
         spec, geometry, count = job.spec, job.image.volume.geometry, len(job.window)
         started = time.perf_counter()
         yield SegmentationProgress(Stage.PREPROCESSING, 0, count)
@@ -158,8 +169,9 @@ class Segmenter:
         prepared = time.perf_counter()
         yield SegmentationProgress(Stage.INFERENCE, 0, count)
         label_map = LabelMap(job.roi, size=job.image.canonical_geometry.size, spec=spec, box=box)
+        scorer = await self._run_in_thread(partial(_scorer, job, channels, box)) if scored else None
         done, version = 0, ""
-        async with aclosing(self._slide(job, channels, label_map)) as versions:
+        async with aclosing(self._slide(job, channels, label_map, scorer)) as versions:
             async for current in versions:
                 done, version = done + 1, current
                 yield SegmentationProgress(Stage.INFERENCE, done, count)
@@ -177,7 +189,7 @@ class Segmenter:
             encode=timedelta(seconds=time.perf_counter() - inferred),
         )
         self._observer.segmented(model=job.model.name, version=version, timings=timings)
-        yield SegmentationSummary(job.model.name, version, timings)
+        yield SegmentationSummary(job.model.name, version, timings, scorer.score() if scorer else None)
 
     async def _prepare(self, job: SegmentationJob) -> Array:
         """Compute the network's channels of the whole image, [channel, z, y, x], as ``volume_channels`` does."""
@@ -205,7 +217,9 @@ class Segmenter:
             job.deadline.remaining()
         return volume
 
-    async def _slide(self, job: SegmentationJob, channels: Array, label_map: LabelMap) -> AsyncGenerator[str]:
+    async def _slide(
+        self, job: SegmentationJob, channels: Array, label_map: LabelMap, scorer: SegmentationScorer | None
+    ) -> AsyncGenerator[str]:
         """Run the patches in order, several at once, and label with their outputs; yield the version that ran each."""
         spec = job.patch
         aggregator = await self._run_in_thread(
@@ -245,7 +259,7 @@ class Segmenter:
                 await self._run_in_thread(partial(_aggregate, aggregator, output, corner, job.model))
                 # No later patch begins before the next one.
                 completed = aggregator.pop_completed_slices(pending[0][0][0] if pending else job.window.padded_shape[0])
-                while await self._run_in_thread(partial(_label_next, label_map, completed)):
+                while await self._run_in_thread(partial(_label_next, label_map, completed, scorer)):
                     job.deadline.remaining()
                 yield version
         finally:
@@ -257,17 +271,25 @@ class Segmenter:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
+def _scorer(job: SegmentationJob, channels: Array, box: Box | None) -> SegmentationScorer:
+    """Begin the score of a segmentation."""
+    spacing = job.image.canonical_geometry.spacing
+    return SegmentationScorer(channels[0], roi=job.roi, spacing=spacing, spec=job.spec, box=box)
+
+
 def _aggregate(aggregator: PatchAggregator, output: Array, corner: Shape, model: Model) -> None:
     """Add the output of one patch."""
     check_finite(output, model=model.name)
     aggregator.add(decode_probabilities(output), corner)
 
 
-def _label_next(label_map: LabelMap, completed: Iterator[tuple[int, Float]]) -> bool:
+def _label_next(label_map: LabelMap, completed: Iterator[tuple[int, Float]], scorer: SegmentationScorer | None) -> bool:
     """Label with the next completed slices; return whether there were any."""
     slices = next(completed, None)
     if slices is not None:
         label_map.add_slices(*slices)
+        if scorer is not None:
+            scorer.add_slices(*slices, label_map)
     return slices is not None
 
 

@@ -1,6 +1,6 @@
 """Datasets and annotations in SQL."""
 
 from gateway.storage.datasets.dataset_changes import SqlDatasetWriter
-from gateway.storage.datasets.dataset_queries import SqlDatasetReader
+from gateway.storage.datasets.trace_queries import SqlTraceReader
 
-__all__ = ["SqlDatasetReader", "SqlDatasetWriter"]
+__all__ = ["SqlDatasetWriter", "SqlTraceReader"]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, or_, select, text, tuple_, update
 
-from gateway.core.access import AuditEntry
 from gateway.core.datasets import (
     AnnotationRow,
     Assignment,
@@ -19,38 +17,31 @@ from gateway.core.datasets import (
     LabelMask,
     Review,
 )
-from gateway.storage.audit_log import append_entries
+from gateway.core.datasets.scores import ImageScore
+from gateway.storage.audited import AuditedWriter
 from gateway.storage.dataset_tables import (
     annotation_masks,
     assignments,
     dataset_images,
     datasets,
+    image_scores,
     reviews,
     saved_annotations,
 )
-from gateway.storage.datasets.dataset_queries import SqlDatasetReader
+from gateway.storage.datasets.trace_queries import SqlTraceReader
 from gateway.storage.image_records import SqlImageWriter
-from gateway.storage.scopes import TenantScope
+from gateway.storage.schema import sessions
 
 __all__ = ["SqlDatasetWriter"]
 
 
-class SqlDatasetWriter(SqlDatasetReader):
+class SqlDatasetWriter(AuditedWriter, SqlTraceReader):
     """A :class:`gateway.core.datasets.repository.DatasetWriter` in a tenant's scope.
 
     Args:
         scope: The scope.
         audited: Whether entries are written to the audit log.
     """
-
-    def __init__(self, scope: TenantScope, *, audited: bool = False) -> None:
-        super().__init__(scope)
-        self._audited = audited
-
-    def audit(self, entry: AuditEntry) -> None:
-        """Write an entry to the audit log, as the last change of the transaction."""
-        if self._audited:
-            append_entries(self._scope, [(entry, 1)], now=time.time())
 
     def lock_dataset(self, name: str) -> DatasetRow | None:
         """The dataset of this name; until this transaction ends, no other one locks the name."""
@@ -102,6 +93,14 @@ class SqlDatasetWriter(SqlDatasetReader):
             assignments.c.annotator == assignment.annotator,
         )
 
+    def set_score(self, score: ImageScore) -> None:
+        """Set the score of an image by a version of a model."""
+        place = {name: getattr(score, name) for name in ("dataset_id", "image_digest", "model", "model_version")}
+        columns = [image_scores.c[name] == value for name, value in place.items()]
+        self._scope.execute(delete(image_scores).where(self._scope.of(image_scores), *columns))
+        values = vars(score) | {"entropies": dict(score.entropies), "uncertainty": score.uncertainty}
+        self._scope.execute(insert(image_scores).values(**values))
+
     def insert_annotation(self, row: AnnotationRow, masks: Sequence[LabelMask]) -> None:
         """Add an annotation with its masks."""
         values = vars(row) | {"labels": [asdict(label) for label in row.labels], "state": row.state.value}
@@ -128,6 +127,28 @@ class SqlDatasetWriter(SqlDatasetReader):
                     voxel_count=packed.voxel_count,
                 )
             )
+
+    def remove_image(self, dataset_id: str, digest: str, *, end_sessions: bool, now: float) -> tuple[int, list[str]]:
+        """Remove an image from a dataset, with its annotations; end the sessions that these were saved from."""
+        scope = self._scope
+        columns = saved_annotations.c
+        of_image = (scope.of(saved_annotations), columns.dataset_id == dataset_id, columns.image_digest == digest)
+        rows = scope.execute(select(columns.id, columns.session_id).where(*of_image)).all()
+        ids, saved_from = [row.id for row in rows], {row.session_id for row in rows} - {""}
+        for table in (annotation_masks, reviews):
+            scope.execute(delete(table).where(scope.of(table), table.c.annotation_id.in_(ids)))
+        scope.execute(delete(saved_annotations).where(*of_image))
+        for table in (assignments, image_scores, dataset_images):
+            here = (table.c.dataset_id == dataset_id, table.c.image_digest == digest)
+            scope.execute(delete(table).where(scope.of(table), *here))
+        # Another dataset may have an annotation from the same session: its steps stay then.
+        saved = exists().where(scope.of(saved_annotations), columns.session_id == sessions.c.id)
+        source = sessions.c.id.in_(saved_from) & ~saved
+        meant = or_(source, sessions.c.image_digest == digest) if end_sessions else source
+        ended = update(sessions).where(scope.of(sessions), meant, sessions.c.ended.is_(None))
+        scope.execute(ended.values(ended=now))
+        released = select(sessions.c.id).where(scope.of(sessions), meant, ~saved, sessions.c.step_count > 0)
+        return len(ids), list(scope.scalars(released.order_by(sessions.c.id)))
 
     def review(self, annotation_id: str, review: Review) -> None:
         """Set the state of an annotation, and keep the review."""

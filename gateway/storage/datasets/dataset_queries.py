@@ -5,36 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 
 from gateway.core.datasets import (
-    AnnotatedLabel,
     AnnotationCursor,
     AnnotationRow,
     AnnotationState,
     DatasetCounts,
     DatasetImageRow,
-    DatasetLabel,
     DatasetRow,
     LabelMask,
-    NextStrategy,
     Review,
     Split,
 )
 from gateway.core.images import ImageRecord
 from gateway.storage.dataset_tables import (
     annotation_masks,
-    assignments,
     dataset_images,
     datasets,
     reviews,
     saved_annotations,
 )
-from gateway.storage.geometries import geometry_from_json
+from gateway.storage.datasets.dataset_rows import read_annotation, read_dataset, read_dataset_image, read_mask
 from gateway.storage.image_records import SqlImageReader
 from gateway.storage.schema import images
 from gateway.storage.scopes import TenantScope
-from sixpoint.mask import PackedMask
 
 __all__ = ["SqlDatasetReader"]
 
@@ -45,7 +40,7 @@ _REVIEW = [reviews.c[name] for name in Review.__dataclass_fields__]
 
 
 class SqlDatasetReader:
-    """A :class:`gateway.core.datasets.repository.DatasetReader` in a tenant's scope."""
+    """The queries of a :class:`gateway.core.datasets.repository.DatasetReader` but for traces and what waits."""
 
     def __init__(self, scope: TenantScope) -> None:
         self._scope = scope
@@ -55,12 +50,12 @@ class SqlDatasetReader:
         """The dataset of this name."""
         query = select(*_DATASET).where(self._scope.of(datasets), datasets.c.name == name)
         row = self._scope.execute(query).one_or_none()
-        return _dataset(row) if row else None
+        return read_dataset(row) if row else None
 
     def datasets(self, *, after: str, limit: int) -> list[DatasetRow]:
         """Datasets by name, behind a name."""
         query = select(*_DATASET).where(self._scope.of(datasets), datasets.c.name > after)
-        return [_dataset(row) for row in self._scope.execute(query.order_by(datasets.c.name).limit(limit))]
+        return [read_dataset(row) for row in self._scope.execute(query.order_by(datasets.c.name).limit(limit))]
 
     def count_datasets(self) -> int:
         """Number of datasets."""
@@ -84,7 +79,7 @@ class SqlDatasetReader:
     def images_of(self, dataset_id: str, digests: Collection[str]) -> dict[str, DatasetImageRow]:
         """Those of some images that a dataset has, by digest."""
         query = self._images_query(dataset_id).where(dataset_images.c.image_digest.in_(digests))
-        return {row.image_digest: _dataset_image(row) for row in self._scope.execute(query)}
+        return {row.image_digest: read_dataset_image(row) for row in self._scope.execute(query)}
 
     def taken_cases(self, dataset_id: str, case_names: Collection[str]) -> set[str]:
         """Those of some names of cases that a dataset has."""
@@ -104,14 +99,14 @@ class SqlDatasetReader:
         if split is not None:
             query = query.where(dataset_images.c.split == split.value)
         rows = self._scope.execute(query.order_by(dataset_images.c.case_name).limit(limit))
-        return [_dataset_image(row) for row in rows]
+        return [read_dataset_image(row) for row in rows]
 
     def annotation(self, annotation_id: str) -> AnnotationRow | None:
         """The annotation of this id."""
         row = self._scope.execute(
             self._annotations_query().where(saved_annotations.c.id == annotation_id)
         ).one_or_none()
-        return _annotation(row) if row else None
+        return read_annotation(row) if row else None
 
     def annotations(
         self,
@@ -133,99 +128,33 @@ class SqlDatasetReader:
             earlier = and_(saved_annotations.c.created == created, saved_annotations.c.id > annotation_id)
             query = query.where(or_(saved_annotations.c.created < created, earlier))
         order = (saved_annotations.c.created.desc(), saved_annotations.c.id)
-        return [_annotation(row) for row in self._scope.execute(query.order_by(*order).limit(limit))]
+        return [read_annotation(row) for row in self._scope.execute(query.order_by(*order).limit(limit))]
 
     def latest_annotation(self, dataset_id: str, digest: str) -> AnnotationRow | None:
         """The annotation of an image with the highest version."""
         of_image = (saved_annotations.c.dataset_id == dataset_id, saved_annotations.c.image_digest == digest)
         query = self._annotations_query().where(*of_image).order_by(saved_annotations.c.version.desc())
         row = self._scope.execute(query.limit(1)).one_or_none()
-        return _annotation(row) if row else None
+        return read_annotation(row) if row else None
+
+    def has_model_annotation(self, dataset_id: str, digest: str, *, model: str, version: str) -> bool:
+        """Whether an image has an annotation that a version of a model made alone."""
+        columns = saved_annotations.c
+        query = select(columns.id).where(
+            self._scope.of(saved_annotations),
+            columns.dataset_id == dataset_id,
+            columns.image_digest == digest,
+            columns.session_id == "",
+            columns.model == model,
+            columns.model_version == version,
+        )
+        return self._scope.execute(query.limit(1)).one_or_none() is not None
 
     def masks(self, annotation_id: str) -> list[LabelMask]:
         """The masks of an annotation, by number."""
         of_annotation = annotation_masks.c.annotation_id == annotation_id
         query = select(annotation_masks).where(self._scope.of(annotation_masks), of_annotation)
-        return [_mask(row) for row in self._scope.execute(query.order_by(annotation_masks.c.number))]
-
-    def claimed_image(
-        self, dataset_id: str, *, annotator: str, now: float, split: Split | None, readers: int
-    ) -> DatasetImageRow | None:
-        """The waiting image that an annotator has claimed; None without one."""
-        waiting = self._waiting(dataset_id, split, readers, annotator=annotator)
-        query = waiting.join(assignments, self._is_assigned(annotator=annotator))
-        query = query.where(assignments.c.skipped == 0, assignments.c.until > now).order_by(assignments.c.until.desc())
-        row = self._scope.execute(query.limit(1)).one_or_none()
-        return _dataset_image(row) if row else None
-
-    def next_image(
-        self,
-        dataset_id: str,
-        *,
-        annotator: str,
-        now: float,
-        strategy: NextStrategy,
-        split: Split | None,
-        readers: int,
-    ) -> DatasetImageRow | None:
-        """A waiting image that too few have claimed and the annotator did not skip; None if there is none."""
-        claims = select(func.count()).select_from(assignments)
-        claims = claims.where(self._is_assigned(), assignments.c.skipped == 0, assignments.c.until > now)
-        taken: ColumnElement[int] = claims.correlate(dataset_images).scalar_subquery()
-        if readers > 1:
-            # Who saved an annotation and has claimed the image again is one person.
-            saved = exists().where(*self._is_saved(), saved_annotations.c.annotator == assignments.c.annotator)
-            claims = claims.where(~saved.correlate(dataset_images, assignments))
-            taken = claims.correlate(dataset_images).scalar_subquery() + self._reader_count()
-        skipped = exists().where(self._is_assigned(annotator=annotator), assignments.c.skipped == 1)
-        query = self._waiting(dataset_id, split, readers, annotator=annotator).where(taken < readers, ~skipped)
-        first = (dataset_images.c.added, dataset_images.c.case_name)
-        query = query.order_by(*([func.random()] if strategy is NextStrategy.RANDOM else first))
-        row = self._scope.execute(query.limit(1)).one_or_none()
-        return _dataset_image(row) if row else None
-
-    def count_waiting(self, dataset_id: str, *, split: Split | None, readers: int) -> int:
-        """Number of images that wait for an annotation."""
-        waiting = self._waiting(dataset_id, split, readers).subquery()
-        return int(self._scope.execute(select(func.count()).select_from(waiting)).scalar_one())
-
-    def _waiting(
-        self, dataset_id: str, split: Split | None, readers: int, *, annotator: str | None = None
-    ) -> Select[*tuple[Any, ...]]:
-        """Images that the gateway has and that wait for an annotation; with an annotator, by that person."""
-        query = self._images_query(dataset_id).where(images.c.digest.is_not(None))
-        if readers == 1:
-            rejected = dataset_images.c.state == AnnotationState.REJECTED.value
-            query = query.where(or_(dataset_images.c.state.is_(None), rejected))
-        else:
-            query = query.where(self._reader_count() < readers)
-            if annotator is not None:
-                query = query.where(self._reader_count(annotator=annotator) == 0)
-        return query if split is None else query.where(dataset_images.c.split == split.value)
-
-    def _reader_count(self, *, annotator: str | None = None) -> ColumnElement[int]:
-        """Number of people who saved an annotation of an image that is not rejected; of one person, 0 or 1."""
-        annotators = saved_annotations.c.annotator
-        query = select(func.count(annotators.distinct())).where(*self._is_saved())
-        if annotator is not None:
-            query = query.where(annotators == annotator)
-        return query.correlate(dataset_images).scalar_subquery()
-
-    def _is_saved(self) -> tuple[ColumnElement[bool], ...]:
-        return (
-            self._scope.of(saved_annotations),
-            saved_annotations.c.dataset_id == dataset_images.c.dataset_id,
-            saved_annotations.c.image_digest == dataset_images.c.image_digest,
-            saved_annotations.c.state != AnnotationState.REJECTED.value,
-        )
-
-    def _is_assigned(self, *, annotator: str | None = None) -> ColumnElement[bool]:
-        of_image = and_(
-            self._scope.of(assignments),
-            assignments.c.dataset_id == dataset_images.c.dataset_id,
-            assignments.c.image_digest == dataset_images.c.image_digest,
-        )
-        return of_image if annotator is None else and_(of_image, assignments.c.annotator == annotator)
+        return [read_mask(row) for row in self._scope.execute(query.order_by(annotation_masks.c.number))]
 
     def annotation_bytes(self, annotator: str) -> tuple[int, int]:
         """Bytes of the annotations of one person, and of all tenants."""
@@ -265,36 +194,3 @@ class SqlDatasetReader:
 
 
 _IMAGE_COLUMNS = [name for name in DatasetImageRow.__dataclass_fields__ if name != "geometry"]
-
-
-def _dataset(row: Row[Any]) -> DatasetRow:
-    return DatasetRow(**{**row._mapping, "labels": tuple(DatasetLabel(**label) for label in row.labels)})
-
-
-def _dataset_image(row: Row[Any]) -> DatasetImageRow:
-    return DatasetImageRow(
-        **{
-            **row._mapping,
-            "split": Split(row.split),
-            "state": AnnotationState(row.state) if row.state else None,
-            "geometry": geometry_from_json(row.geometry) if row.geometry else None,
-        }
-    )
-
-
-def _annotation(row: Row[Any]) -> AnnotationRow:
-    values = dict(row._mapping)
-    review = {name: values.pop(f"review_{name}") for name in Review.__dataclass_fields__}
-    return AnnotationRow(
-        **values
-        | {
-            "labels": tuple(AnnotatedLabel(**label) for label in row.labels),
-            "state": AnnotationState(row.state),
-            "review": Review(**review | {"state": AnnotationState(review["state"])}) if review["state"] else None,
-        }
-    )
-
-
-def _mask(row: Row[Any]) -> LabelMask:
-    lower, upper = (tuple(row.box[name]) for name in ("lower", "upper"))
-    return LabelMask(row.number, row.name, PackedMask(lower, upper, row.bits, row.sha256, row.voxel_count))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import (
@@ -16,11 +15,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.core.access import AuditEntry
 from gateway.core.sessions import ROW_BYTES, EncodedStep, RequestOutcome, SegmentRow, SessionRow, StepRow, TurnRow
-from gateway.storage.audit_log import append_entries
+from gateway.storage.audited import AuditedWriter
 from gateway.storage.schema import images, requests, segments, sessions, steps, turns
-from gateway.storage.scopes import TENANT, TenantScope
+from gateway.storage.scopes import TENANT
 from gateway.storage.sessions.request_ids import stored_request_id
 from gateway.storage.sessions.session_queries import SqlSessionReader
 from gateway.storage.sessions.step_codec import encode_step
@@ -61,17 +59,13 @@ _INSERT_STEP = insert(steps).values(session_id=_ID, segment=_SEGMENT, number=_NU
 _INSERT_REQUEST = insert(requests)
 
 
-class SqlSessionWriter(SqlSessionReader):
+class SqlSessionWriter(AuditedWriter, SqlSessionReader):
     """A :class:`gateway.core.sessions.repository.SessionWriter` in a tenant's scope.
 
     Args:
         scope: The scope.
         audited: Whether entries are written to the audit log.
     """
-
-    def __init__(self, scope: TenantScope, *, audited: bool = False) -> None:
-        super().__init__(scope)
-        self._audited = audited
 
     def encode_step(self, row: StepRow) -> EncodedStep:
         """A step as it is stored."""
@@ -167,11 +161,6 @@ class SqlSessionWriter(SqlSessionReader):
         """Set an image's time of last use, so that it is not removed; return whether it exists."""
         query = update(images).where(self._scope.of(images), images.c.digest == digest)
         return bool(self._scope.execute(query.values(used=now)).rowcount)
-
-    def audit(self, entry: AuditEntry) -> None:
-        """Write an entry to the audit log, as the last change of the transaction."""
-        if self._audited:
-            append_entries(self._scope, [(entry, 1)], now=time.time())
 
     def _of_session(self, session_id: str) -> tuple[ColumnElement[bool], ...]:
         return self._scope.of(sessions), sessions.c.id == session_id

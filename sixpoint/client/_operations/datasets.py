@@ -16,13 +16,16 @@ from sixpoint.client.dataset_models import (
     DatasetImage,
     DatasetInfo,
     DatasetLabel,
+    NextImage,
     read_annotation,
     read_dataset,
     read_dataset_image,
+    read_next_image,
     split_number,
     state_number,
     strategy_number,
 )
+from sixpoint.client.trace_models import ImageTrace, RemovedImage, read_removed, read_trace
 from sixpoint.errors import ChecksumMismatch, InternalError, InvalidArgument
 from sixpoint.mask import PackedMask, pack
 from sixpoint.protocol import geometry_from_message, mask_from_message, mask_to_message
@@ -107,7 +110,7 @@ class DatasetOperations:
 
     def next_image(
         self, name: str, *, strategy: str, keep_seconds: float, split: str, readers: int
-    ) -> Operation[DatasetImage | None]:
+    ) -> Operation[NextImage | None]:
         """Get an image to annotate; None if there is none now."""
         request = dataset_pb.NextImageRequest(
             dataset=name,
@@ -117,7 +120,7 @@ class DatasetOperations:
             readers=readers,
         )
         response = yield from Call(self.client.stubs.datasets.NextImage, request, self.client.timeout.call)
-        return read_dataset_image(response.image) if response.HasField("image") else None
+        return read_next_image(response)
 
     def skip_image(self, name: str, digest: str, *, reason: str) -> Operation[None]:
         """Give an image back."""
@@ -179,6 +182,36 @@ class DatasetOperations:
         request = dataset_pb.ReviewAnnotationRequest(id=annotation_id, state=state_number(state), reason=reason)
         response = yield from Call(self.client.stubs.datasets.ReviewAnnotation, request, self.client.timeout.call)
         return read_annotation(response.annotation)
+
+    def trace(self, name: str, *, case_name: str, patient: str, whole_patient: bool) -> Operation[list[ImageTrace]]:
+        """List what is kept of a case or a patient."""
+        traces: list[ImageTrace] = []
+        token = ""
+        while True:
+            request = dataset_pb.TraceImagesRequest(
+                dataset=name, case_name=case_name, patient=patient, whole_patient=whole_patient, page_token=token
+            )
+            response = yield from Call(self.client.stubs.datasets.TraceImages, request, self.client.timeout.call)
+            traces += (read_trace(trace, models_known=response.models_known) for trace in response.traces)
+            token = response.next_page_token
+            if not token:
+                return traces
+
+    def remove(
+        self, name: str, *, case_name: str, patient: str, whole_patient: bool, end_sessions: bool
+    ) -> Operation[list[RemovedImage]]:
+        """Remove a case or a patient. It is not repeated: the second time there may be nothing to remove."""
+        traces = yield from self.trace(name, case_name=case_name, patient=patient, whole_patient=whole_patient)
+        removed: list[RemovedImage] = []
+        # By case: without its first case, a patient of a case cannot be named any more.
+        for trace in traces:
+            request = dataset_pb.RemoveImagesRequest(
+                dataset=name, case_name=trace.image.case_name, end_sessions=end_sessions
+            )
+            stub, timeout = self.client.stubs.datasets.RemoveImages, self.client.timeout.call
+            response = yield from Call(stub, request, timeout, repeatable=False)
+            removed += map(read_removed, response.removed)
+        return removed
 
     def download(self, digest: str) -> Operation[Volume]:
         """Read an image that the gateway has; its SHA-256 is checked."""

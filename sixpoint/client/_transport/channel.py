@@ -13,6 +13,7 @@ from sixpoint.protocol import Target
 from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import dataset_service_pb2_grpc as dataset_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
+from sixpoint.v1 import job_service_pb2_grpc as job_grpc
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
@@ -95,6 +96,7 @@ class Stubs:
         sessions: Methods of the session service.
         annotation: Methods of the annotation service.
         datasets: Methods of the dataset service.
+        jobs: Methods of the job service.
     """
 
     def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
@@ -103,12 +105,14 @@ class Stubs:
         self.sessions: session_grpc.SessionServiceStub = session_grpc.SessionServiceStub(channel)
         self.annotation: annotation_grpc.AnnotationServiceStub = annotation_grpc.AnnotationServiceStub(channel)
         self.datasets: dataset_grpc.DatasetServiceStub = dataset_grpc.DatasetServiceStub(channel)
+        self.jobs: job_grpc.JobServiceStub = job_grpc.JobServiceStub(channel)
         services = {
             "ModelService": self.models,
             "ImageService": self.images,
             "SessionService": self.sessions,
             "AnnotationService": self.annotation,
             "DatasetService": self.datasets,
+            "JobService": self.jobs,
         }
         self._names = {
             id(method): f"sixpoint.v1.{service}/{name}"

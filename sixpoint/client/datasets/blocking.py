@@ -10,7 +10,8 @@ from sixpoint.client._operations.datasets import DatasetOperations
 from sixpoint.client._operations.images import ImageSource, load
 from sixpoint.client._operations.upload import ProgressCallback
 from sixpoint.client._transport.driver import Driver
-from sixpoint.client.dataset_models import AnnotationInfo, DatasetImage, DatasetInfo, DatasetLabel
+from sixpoint.client.dataset_models import AnnotationInfo, DatasetImage, DatasetInfo, DatasetLabel, NextImage
+from sixpoint.client.trace_models import ImageTrace, RemovedImage
 from sixpoint.geometry import Geometry
 from sixpoint.segmentation import Segmentation
 from sixpoint.volume import Volume
@@ -127,21 +128,24 @@ class Datasets:
 
     def next_image(
         self, name: str, *, strategy: str = "first", keep_seconds: float = 0.0, split: str = "", readers: int = 1
-    ) -> DatasetImage | None:
+    ) -> NextImage | None:
         """Get an image to annotate, which others do not get for a while; while it is kept, the same again.
 
         Images without annotation are given, and those whose latest one is rejected. Saving an annotation ends it.
 
         Args:
             name: Name of the dataset.
-            strategy: "first", or "random".
+            strategy: "first", "random", "label" (one that has the label of which the dataset has the fewest accepted
+                masks, as its draft or rejected annotation says), "uncertain" (the one of which the model of the last
+                segmentation job is least certain), or "different" (the one that differs most from those that people
+                have annotated or keep, by intensities and by what that model found).
             keep_seconds: Seconds for which nobody else gets it, up to a day; 0 for an hour.
             split: Only images for "training", "validation" or "test".
             readers: Number of people who annotate each image, up to 20. With more than 1, an image is given until so
                 many have saved an annotation of it that is not rejected, and nobody gets what they saved again.
 
         Returns:
-            The image; None if there is none now.
+            The image, and why it was chosen; None if there is none now.
 
         Raises:
             DatasetNotFound: There is no such dataset.
@@ -249,6 +253,49 @@ class Datasets:
             InvalidArgument: The state is none of a review, or a rejection has no reason.
         """
         return self._driver.run(self._operations.review(annotation_id, state, reason=reason))
+
+    def trace(
+        self, name: str, *, case_name: str = "", patient: str = "", whole_patient: bool = False
+    ) -> list[ImageTrace]:
+        """List what is kept of a case, of its patient (``whole_patient``), or of a patient as named to add_image.
+
+        Raises:
+            DatasetError: The dataset has no such image.
+        """
+        return self._driver.run(
+            self._operations.trace(name, case_name=case_name, patient=patient, whole_patient=whole_patient)
+        )
+
+    def remove(
+        self,
+        name: str,
+        *,
+        case_name: str = "",
+        patient: str = "",
+        whole_patient: bool = False,
+        end_sessions: bool = False,
+    ) -> list[RemovedImage]:
+        """Remove for good what :meth:`trace` lists: annotations, their sessions, voxels that nothing else uses.
+
+        Args:
+            name: Name of the dataset.
+            case_name: Name of the case; either this or a patient.
+            patient: What all images of the patient share, as it was given to add_image.
+            whole_patient: Whether all images of the case's patient are meant.
+            end_sessions: Whether to end all open sessions on the images, whoever works in them.
+
+        Raises:
+            DatasetError: The dataset has no such image.
+        """
+        return self._driver.run(
+            self._operations.remove(
+                name,
+                case_name=case_name,
+                patient=patient,
+                whole_patient=whole_patient,
+                end_sessions=end_sessions,
+            )
+        )
 
     def download(self, digest: str) -> Volume:
         """Read an image that the gateway has; its SHA-256 is checked.

@@ -26,7 +26,7 @@ class LabelNaming:
     """What the labels of a source are called.
 
     Attributes:
-        names: Names by number, as a person gave them; they go before those of files.
+        names: Names by number, as a person gave them; they go before those of files. With any, no others are taken.
         left_out: Numbers that are not imported.
         complete: Whether a label without voxels is absent; None for what the layout says.
     """
@@ -34,6 +34,10 @@ class LabelNaming:
     names: Mapping[int, str]
     left_out: Collection[int] = ()
     complete: bool | None = None
+
+    def takes(self, number: int) -> bool:
+        """Whether a label is imported."""
+        return number not in self.left_out and (not self.names or number in self.names)
 
     def name(self, number: int, file_names: Mapping[int, str], source: Source) -> str:
         """The name of a label; empty without one."""

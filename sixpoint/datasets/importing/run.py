@@ -72,11 +72,13 @@ class ImportResult:
         cases: Cases that the dataset has now, or would have after a dry run.
         left_out: Why an image or file was left out, by its name.
         new_labels: Names of the labels that were added to the dataset, or would be.
+        labels_left: Labels of label maps that were not taken, since others are named: what files call them, by number.
     """
 
     cases: tuple[ImportedCase, ...]
     left_out: dict[str, str]
     new_labels: tuple[str, ...]
+    labels_left: Mapping[int, str] = field(default_factory=dict)
 
 
 def import_dataset(
@@ -121,6 +123,7 @@ class _Import:
         self._progress = progress
         self._left_out = dict(source.left_out)
         self._labels: dict[SourceCase, dict[int, str]] = {}
+        self._labels_left: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
         self._images: dict[str, DatasetImage] = {}
         self._digests: dict[str, str] = {}
@@ -150,7 +153,7 @@ class _Import:
                 except ValueError as error:
                     self._left_out[case.shown_name] = f"its label map {error}"
             self._progress(number, total)
-        return ImportResult(tuple(cases), self._left_out, tuple(missing))
+        return ImportResult(tuple(cases), self._left_out, tuple(missing), dict(sorted(self._labels_left.items())))
 
     def _check_patients(self) -> None:
         """Refuse images of one subject in several splits."""
@@ -175,6 +178,9 @@ class _Import:
                 self._left_out[case.shown_name] = text
                 present = {}
             for label in present.keys() - skipped:
+                if not naming.takes(label):
+                    self._labels_left[label] = present[label] or self._source.names.get(label, "")
+                    continue
                 names[label] = naming.name(label, present, self._source)
                 if not names[label]:
                     unnamed.setdefault(label, []).append(case.shown_name)
@@ -189,14 +195,14 @@ class _Import:
             )
             more = f"; and {len(unnamed) - _NAMED} more" if len(unnamed) > _NAMED else ""
             raise DatasetError(
-                f"labels have no name: {listed}{more}; name each (--label {min(unnamed)}=NAME), or leave it out "
-                f"(--leave-out {min(unnamed)})"
+                f"labels have no name: {listed}{more}; name those to import (--label {min(unnamed)}=NAME; others are "
+                f"left then), or leave out each that has none (--leave-out {min(unnamed)})"
             )
 
     def _label_names(self) -> list[str]:
         """The names of all labels of the source, by number where there is one."""
         naming, source = self._options.naming, self._source
-        stated = {**source.names, **naming.names}
+        stated = {number: name for number, name in {**source.names, **naming.names}.items() if naming.takes(number)}
         used = {(number, name) for names in self._labels.values() for number, name in names.items()}
         if self._is_complete:
             used |= {(number, name) for number, name in stated.items() if number not in naming.left_out}
