@@ -11,12 +11,14 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from gateway.core.access import Auditor, Authenticator
 from gateway.core.runtime import Catalog, DeadlineLimits
+from gateway.core.runtime.fairness import Transfers
 from gateway.http.calls import CallRules, CallRunner, Handler
 from gateway.http.door import Door, HttpRoute
-from gateway.http.errors import HttpRefusal, error_response
+from gateway.http.errors import ErrorForm, HttpRefusal, error_response
 from gateway.http.pages import Pages
 from gateway.http.path_tokens import PathTokens
 from gateway.http.requests.bodies import DEFAULT_HEADERS, announces_body
+from gateway.http.requests.turns import InTurns
 from sixpoint.errors import InvalidArgument, NotFound, SixpointError
 
 __all__ = ["Door", "HttpRoute", "http_app"]
@@ -58,6 +60,7 @@ def http_app(
     origins: Sequence[str],
     catalog: Catalog,
     deadlines: DeadlineLimits,
+    transfers: Transfers,
 ) -> Any:
     """Build the application.
 
@@ -69,6 +72,7 @@ def http_app(
         origins: Origins of web pages that may call (CORS); empty for none.
         catalog: Models that the doors' pages list.
         deadlines: Deadline of the pages.
+        transfers: Turns in which requests begin.
     """
     app = FastAPI(title="sixpoint", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.add_exception_handler(HTTPStatus.NOT_FOUND, _refusing(doors, HTTPStatus.NOT_FOUND, _NO_ADDRESS))
@@ -101,7 +105,8 @@ def http_app(
             allow_headers=_REQUEST_HEADERS,
             expose_headers=_ANSWER_HEADERS,
         )
-    return PathTokens(app, authenticator, auditor=auditor)
+    guarded = PathTokens(app, authenticator, auditor=auditor, form_of=lambda path: _form_of(doors, path))
+    return InTurns(guarded, transfers)
 
 
 def _spellings(door: Door, route: HttpRoute) -> Iterable[str]:
@@ -115,6 +120,11 @@ def _spellings(door: Door, route: HttpRoute) -> Iterable[str]:
                 yield path.rstrip("/")
 
 
+def _form_of(doors: Sequence[Door], path: str) -> ErrorForm:
+    """The form of errors of the door that a path leads to."""
+    return next((door.error_form for door in doors if f"{path}/".startswith(f"/{door.name}/")), error_response)
+
+
 def _refusing(
     doors: Sequence[Door], code: HTTPStatus, error: SixpointError
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -122,8 +132,7 @@ def _refusing(
 
     async def refuse(request: Request, failure: Exception) -> Response:
         path = str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
-        forms = (door.error_form for door in doors if f"{path}/".startswith(f"/{door.name}/"))
-        response = next(forms, error_response)(HttpRefusal(code, error))
+        response = _form_of(doors, path)(HttpRefusal(code, error))
         response.headers.update({**DEFAULT_HEADERS, **(getattr(failure, "headers", None) or {})})
         if announces_body(request.scope):
             # Nobody reads it.

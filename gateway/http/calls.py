@@ -29,7 +29,7 @@ from gateway.core.access import (
 )
 from gateway.core.runtime import Deadline, DeadlineLimits
 from gateway.core.runtime.fairness import Transfers, Turns, acting_for, refusal_pause
-from gateway.http.errors import ErrorForm, as_refusal, error_response
+from gateway.http.errors import ErrorForm, HttpRefusal, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.origins import OriginPolicy
 from gateway.http.path_tokens import principal_in
@@ -135,42 +135,39 @@ class CallRunner:
         route, role, deadlines = rules.route, rules.role, rules.deadlines
         started = time.perf_counter()
         principal: Principal | None = None
+        refusal: HttpRefusal | None = None
         level = logging.INFO
         limit = asyncio.timeout(deadlines.seconds(None))
         try:
-            async with limit:
-                self._origins.check(scope)
-                principal = await self._identify(scope) if role else replace(NOBODY, peer=peer_of(scope))
-                if role:
-                    check_role(principal, role)
-                    self._limits.check(principal, Activity.CALL)
-                else:
-                    # Strangers have no allowance that one could use up for all, and do not fill the log.
+            try:
+                async with limit:
+                    self._origins.check(scope)
+                    principal = await self._identify(scope) if role else replace(NOBODY, peer=peer_of(scope))
+                    if role:
+                        check_role(principal, role)
+                        self._limits.check(principal, Activity.CALL)
+                    else:
+                        # Strangers have no allowance that one could use up for all, and do not fill the log.
+                        level = logging.DEBUG
+                    await self._answer(handle, rules, principal, Request(scope, body), body, receive, guarded)
+            except Exception as failure:
+                refusal = as_refusal(deadlines.error(None) if limit.expired() else failure)
+                # It is held back: without what it came through, hundreds of them are little to collect.
+                refusal.with_traceback(None)
+                refusal.error.with_traceback(None)
+            if refusal:
+                error = refusal.error
+                outcome.status, outcome.code, outcome.reason = refusal.code, status_code(error).name, error.reason
+                if principal is None and isinstance(error, Unauthenticated | ResourceExhausted):
+                    # The authenticator logs them at a bounded rate: anyone who reaches the port could fill the log.
                     level = logging.DEBUG
-                await self._answer(handle, rules, principal, Request(scope, body), body, receive, guarded)
+                note_refusal(self._auditor, principal or replace(NOBODY, peer=peer_of(scope)), route, error)
+                if not guarded.started:
+                    response = await self._refuse(refusal, rules, principal, body)
+                    await response(scope, receive, guarded)
         except asyncio.CancelledError:
             outcome.code = "CANCELLED"
             raise
-        except Exception as failure:
-            refusal = as_refusal(deadlines.error(None) if limit.expired() else failure)
-            error = refusal.error
-            outcome.code, outcome.status, outcome.reason = status_code(error).name, refusal.code, error.reason
-            if principal is None and isinstance(error, Unauthenticated | ResourceExhausted):
-                # The authenticator logs them at a bounded rate: anyone who reaches the port could fill the log.
-                level = logging.DEBUG
-            note_refusal(self._auditor, principal or replace(NOBODY, peer=peer_of(scope)), route, error)
-            if not guarded.started:
-                if principal is not None:
-                    # Strangers are throttled by the authenticator, and wait for nothing here.
-                    await asyncio.sleep(refusal_pause(error))
-                if refusal.code != HTTPStatus.REQUEST_TIMEOUT:
-                    with acting_for(principal.account if principal else ""):
-                        await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)
-                response = (refusal.form or rules.error_form)(refusal)
-                if not body.complete:
-                    # What is still to come would be taken for the next request.
-                    response.headers["connection"] = "close"
-                await response(scope, receive, guarded)
         finally:
             _log.log(
                 level,
@@ -185,6 +182,23 @@ class CallRunner:
                     "seconds": round(time.perf_counter() - started, 4),
                 },
             )
+
+    @staticmethod
+    async def _refuse(
+        refusal: HttpRefusal, rules: CallRules, principal: Principal | None, body: RequestBody
+    ) -> Response:
+        """Hold a refusal back, read what is left of the request, and return the answer."""
+        if principal is not None:
+            # Strangers are throttled by the authenticator, and wait for nothing here.
+            await asyncio.sleep(refusal_pause(refusal.error))
+        if refusal.code != HTTPStatus.REQUEST_TIMEOUT:
+            with acting_for(principal.account if principal else ""):
+                await body.discard(_DISCARD_BYTES if principal else _MIN_DISCARD_BYTES)
+        response = (refusal.form or rules.error_form)(refusal)
+        if not body.complete:
+            # What is still to come would be taken for the next request.
+            response.headers["connection"] = "close"
+        return response
 
     async def _answer(
         self,

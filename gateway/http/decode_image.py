@@ -47,6 +47,7 @@ def read_image(source: Path, target: Path, max_bytes: int, *, name: str) -> dict
     resource.setrlimit(resource.RLIMIT_AS, (2 * _GIB + 3 * max_bytes,) * 2)
     try:
         from sixpoint.errors import SixpointError
+        from sixpoint.io.spacing import SPACING_HINT
         from sixpoint.volume import Volume, voxel_type_number
     except ImportError:
         return {"missing": True}
@@ -54,7 +55,9 @@ def read_image(source: Path, target: Path, max_bytes: int, *, name: str) -> dict
         volume = Volume.read(source)
         volume.array.tofile(target)
     except SixpointError as error:
-        return {"error": error.message.replace(str(source), name)}
+        # Viewers have no place for a spacing, as the command line and the SDK do.
+        message = error.message.replace(SPACING_HINT, "set the spacing in the program that sends the image")
+        return {"error": message.replace(str(source), name)}
     except ImportError:
         return {"missing": True}
     except (MemoryError, OSError):

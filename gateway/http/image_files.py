@@ -49,6 +49,11 @@ class ImageFiles:
         """Largest body that may hold an image: headers, and a form around it, take some bytes, too."""
         return self._max_bytes + 2**20
 
+    @property
+    def max_bytes(self) -> int:
+        """Largest image, in bytes of voxels."""
+        return self._max_bytes
+
     async def store(self, file: FormFile, folder: SpoolFolder, *, principal: Principal) -> ImageRecord:
         """Store an image.
 
@@ -173,10 +178,23 @@ class ImageFiles:
         """
         series = folder.path / "series"
         series.mkdir()
-        limit = min(_UNPACKED * file.path.stat().st_size, self._max_bytes) + _HEADERS_BYTES
-        folder.reserve(limit)
+        limit = self.reserve_unpacked(file, folder)
         program = "gateway.http.decoding.zipped_series"
         return await self.store_decoded(program, [str(file.path), str(series), str(limit)], folder, principal=principal)
+
+    def reserve_unpacked(self, file: FormFile, folder: SpoolFolder) -> int:
+        """Reserve room for the files of a zip; returns the largest size of all of them.
+
+        Args:
+            file: The zip.
+            folder: Folder of the call's files.
+
+        Raises:
+            ResourceExhausted: There is no room for them now.
+        """
+        limit = min(_UNPACKED * file.path.stat().st_size, self._max_bytes) + _HEADERS_BYTES
+        folder.reserve(limit)
+        return limit
 
     async def store_decoded(
         self, program: str, arguments: Sequence[str], folder: SpoolFolder, *, principal: Principal

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.core.access import NO_AUDIT, NOBODY, Auditor, Authenticator, Principal, note_refusal
-from gateway.http.errors import as_refusal, error_response
+from gateway.http.errors import ErrorForm, as_refusal, error_response
 from gateway.http.identity import credentials_of, peer_of
 from gateway.http.requests.bodies import DEFAULT_HEADERS, announces_body
 from sixpoint.errors import SixpointError
@@ -39,12 +39,21 @@ class PathTokens:
         app: The application.
         authenticator: Turns credentials into principals.
         auditor: Takes notes of tokens that are refused.
+        form_of: Function that returns the form of errors for a path, which is given without the token.
     """
 
-    def __init__(self, app: _App, authenticator: Authenticator, *, auditor: Auditor = NO_AUDIT) -> None:
+    def __init__(
+        self,
+        app: _App,
+        authenticator: Authenticator,
+        *,
+        auditor: Auditor = NO_AUDIT,
+        form_of: Callable[[str], ErrorForm] = lambda _: error_response,
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._auditor = auditor
+        self._form_of = form_of
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Handle a request."""
@@ -60,7 +69,7 @@ class PathTokens:
             principal = await self._authenticator.authenticate(credentials_of(scope, path_token=token or " "))
         except SixpointError as error:
             note_refusal(self._auditor, replace(NOBODY, peer=peer_of(scope)), "path token", error)
-            await _refuse(scope, receive, private, error)
+            await _refuse(scope, receive, private, error, self._form_of(f"/{rest}"))
             return
         root = f"{root}{_PREFIX}{token}"
         inner = {
@@ -89,12 +98,12 @@ def _with_headers(send: _Send) -> _Send:
     return sending
 
 
-async def _refuse(scope: _Scope, receive: _Receive, send: _Send, error: SixpointError) -> None:
+async def _refuse(scope: _Scope, receive: _Receive, send: _Send, error: SixpointError, form: ErrorForm) -> None:
     if scope["type"] == "websocket":
         # Before it is accepted, that is HTTP 403.
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return
-    response = error_response(as_refusal(error))
+    response = form(as_refusal(error))
     response.headers.update(DEFAULT_HEADERS)
     if announces_body(scope):
         # Nobody reads it.

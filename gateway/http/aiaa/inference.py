@@ -125,7 +125,7 @@ class Inference:
             answer_params: dict[str, object] = {}
             if points is None:
                 result = await results.segment(call, model, target.handle)
-                answer_params = {"points": _whole(await results.extreme_points(result, geometry))}
+                answer_params = _where(_whole(await results.extreme_points(result, geometry)))
             else:
                 if not isinstance(points, ClientPoints):
                     answer_params = {"points": _whole(points)}
@@ -147,17 +147,14 @@ class Inference:
     async def _annotate(
         self, call: Call, model: Model, target: _Target, points: ClientPoints | Sequence[Point], geometry: Geometry
     ) -> Result:
-        spec, opening = model.spec, 1
+        label, results = model.spec.labels[0], self._windows.results
         if isinstance(points, ClientPoints):
-            prompts = plan_clicks(points, spec=spec, model=model.name, geometry=geometry)
-            # What begins an object and the first click in it are one step.
-            opening = 1 + len(prompts) - len(points.foreground) - len(points.background)
-        else:
-            if target.sent_along:
-                points = inside_cut(points, geometry.size)
-            prompts = plan_boundary(points, spec=spec, model=model.name)
-        label, results = spec.labels[0], self._windows.results
-        return await results.annotate(call, model, target.handle, label, prompts, opening=opening)
+            clicks = plan_clicks(points, spec=model.spec, model=model.name)
+            return await results.click(call, model, target.handle, label, clicks, geometry=geometry)
+        if target.sent_along:
+            points = inside_cut(points, geometry.size)
+        prompts = plan_boundary(points, spec=model.spec, model=model.name)
+        return await results.annotate(call, model, target.handle, label, prompts)
 
     async def _image(self, call: Call, form: Form, folder: SpoolFolder, *, lasting: bool) -> _Target:
         """Find the image: that of a session, else the one that comes with the call."""
@@ -209,6 +206,13 @@ def _read_points(model: Model, kind: str, params: Mapping[str, object]) -> Clien
 def _other_call(model: Model) -> TaskNotSupported:
     kind = model_type(model.spec)
     return TaskNotSupported(f"model {model.name!r} is of type {kind}; call /v1/{_CALLS[kind]} for it")
+
+
+def _where(points: list[list[int]]) -> dict[str, object]:
+    """Where a segmentation found something: its extreme points, and the first and last voxel of the box round it."""
+    if not points:
+        return {"points": points}
+    return {"points": points, "bbox": [[choose(axis) for axis in zip(*points, strict=True)] for choose in (min, max)]}
 
 
 def _whole(points: Sequence[Point]) -> list[list[int]]:

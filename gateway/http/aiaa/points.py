@@ -6,12 +6,11 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from gateway.http.windows.beginning import begin_around, can_begin_at
+from gateway.http.windows.beginning import can_begin_at
 from gateway.http.windows.points import ClientPoints, point_list
 from sixpoint._typing import Size
 from sixpoint.errors import PromptError, TaskNotSupported, Violation
 from sixpoint.errors.shortening import quoted
-from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, Point, Prompt
 
@@ -108,25 +107,20 @@ def one_slice(points: ClientPoints) -> int:
     return numbers[0]
 
 
-def plan_clicks(points: ClientPoints, *, spec: ModelSpec, model: str, geometry: Geometry) -> list[Prompt]:
-    """Return the prompts that the clicks of an object stand for.
-
-    The first one begins it with a cube round it. A later one outside shows that the object is larger, and begins it
-    anew with a larger box.
+def plan_clicks(points: ClientPoints, *, spec: ModelSpec, model: str) -> list[Click]:
+    """Return the clicks of an object.
 
     Args:
-        points: Clicks of the object.
+        points: Points of the object.
         spec: Spec of the model.
         model: Name of the model.
-        geometry: Geometry of the image.
 
     Raises:
         TaskNotSupported: The model takes no clicks.
     """
     if not can_begin_at(spec):
         raise _not_supported(spec, model, "clicks (deepgrow)")
-    clicks = [Click(point) for point in points.foreground] + [Click(point, False) for point in points.background]
-    return [*begin_around(points.foreground, geometry, spec), *clicks]
+    return [Click(point) for point in points.foreground] + [Click(point, False) for point in points.background]
 
 
 def _not_supported(spec: ModelSpec, model: str, what: str) -> TaskNotSupported:

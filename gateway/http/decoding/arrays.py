@@ -8,14 +8,9 @@ prints where it lies. What is wrong with the array is printed instead.
 from __future__ import annotations
 
 import json
-import mmap
 import resource
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sixpoint._typing import Array
 
 __all__ = ["main"]
 
@@ -57,11 +52,12 @@ def main(kind: str, *arguments: str) -> dict[str, object]:
 
 
 def _image(source: Path, spacing: list[float], target: Path, max_bytes: int) -> dict[str, object]:
+    from gateway.http.decoding.packed import unpack_file
     from sixpoint.errors import VolumeError
     from sixpoint.geometry import Geometry
     from sixpoint.volume import Volume, voxel_type_number
 
-    array = _read(source, axes=4, max_bytes=_WIDEST * max_bytes)
+    array = unpack_file(source, axes=4, max_bytes=_WIDEST * max_bytes)
     if len(array) != 1:
         raise VolumeError(f"the image has {len(array)} channels; expected one number per voxel")
     z, y, x = array.shape[1:]
@@ -82,26 +78,14 @@ def _image(source: Path, spacing: list[float], target: Path, max_bytes: int) -> 
 
 
 def _mask(source: Path, target: Path, max_bytes: int) -> dict[str, object]:
-    from gateway.http.decoding.packed import mask_of
+    from gateway.http.decoding.packed import mask_of, unpack_file
     from sixpoint.mask import cropped
 
     # The limit is one byte for each voxel, and the widest type has eight.
-    array = _read(source, axes=3, max_bytes=8 * max_bytes)
+    array = unpack_file(source, axes=3, max_bytes=8 * max_bytes)
     voxels, lower = cropped(mask_of(array))
     voxels.tofile(target)
     return {"shape": list(array.shape), "lower": list(lower), "box": list(voxels.shape)}
-
-
-def _read(source: Path, *, axes: int, max_bytes: int) -> Array:
-    from gateway.http.decoding.packed import read_header, unpack_array
-    from sixpoint.errors import UploadError
-
-    with source.open("rb") as file:
-        if not source.stat().st_size:
-            raise UploadError("the body is empty; expected a packed array")
-        # Not closed: an error's traceback refers to parts of it, and the process ends soon.
-        body = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    return unpack_array(body, read_header(body, axes=axes, max_bytes=max_bytes))
 
 
 if __name__ == "__main__":

@@ -6,17 +6,20 @@ that clients write.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from sixpoint._typing import Array, Bools
 from sixpoint.errors import UploadError
 
-__all__ = ["PackedHeader", "mask_of", "pack_array", "read_header", "unpack_array"]
+__all__ = ["PackedHeader", "mask_of", "pack_array", "read_header", "unpack_array", "unpack_file"]
 
 _MAGIC, _VERSION = b"NNIA", 1
 _ZSTD, _LZ4 = 1, 2
@@ -28,6 +31,8 @@ _TYPES = {
 _MAX_AXES = 4
 _FIXED, _CHUNK = struct.Struct("<4sBBBB"), struct.Struct("<QQ")
 _MAX_CHUNK = 2**30
+# So much of a large chunk is unpacked at a time.
+_PIECE = 2**22
 
 # The header of a blosc2 chunk: https://www.blosc.org/c-blosc2/format/chunk_format.html
 _BLOSC = struct.Struct("<BBBBiii6sBB6sBB")
@@ -110,7 +115,7 @@ def unpack_array(body: memoryview, header: PackedHeader) -> Array:
     # Not empty memory: a damaged chunk that leaves a part of it unwritten must not show what was there before.
     result = np.zeros(header.shape, header.dtype)
     flat, done = result.reshape(-1).view(np.uint8), 0
-    for chunk, nbytes in _chunks(body, header):
+    for _, chunk, nbytes in _chunks(body, header):
         if done + nbytes > flat.size:
             raise UploadError("the array has more elements than its shape says; send it again")
         try:
@@ -124,8 +129,92 @@ def unpack_array(body: memoryview, header: PackedHeader) -> Array:
     return flat.reshape(result.shape) != 0 if result.dtype == np.bool_ else result
 
 
-def _chunks(body: memoryview, header: PackedHeader) -> Iterator[tuple[memoryview, int]]:
-    """The chunks, checked, and the bytes of each once it is decompressed."""
+def unpack_file(source: Path, *, axes: int, max_bytes: int) -> Array:
+    """Unpack an array of a file, so that no more is in memory than the array: chunks are as large as most images.
+
+    blosc2 unpacks a whole chunk from memory, and parts of one from a file of its own: there it is put first, in the
+    folder of the file.
+
+    Args:
+        source: File with the packed array.
+        axes: Number of axes that it must have.
+        max_bytes: Largest array, in bytes.
+
+    Raises:
+        UploadError: It is no packed array, or damaged.
+    """
+    if not source.stat().st_size:
+        raise UploadError("the body is empty; expected a packed array")
+    with _mapped(source) as body:
+        header = read_header(body, axes=axes, max_bytes=max_bytes)
+        parts = [_Part(place, len(chunk), nbytes, chunk[3]) for place, chunk, nbytes in _chunks(body, header)]
+    if sum(part.nbytes for part in parts) != header.nbytes:
+        raise UploadError("the array has another number of elements than its shape says; send it again")
+    result = np.zeros(header.shape, header.dtype)
+    flat, done = result.reshape(-1).view(np.uint8), 0
+    for part in parts:
+        _unpack_part(source, part, flat[done : done + part.nbytes])
+        done += part.nbytes
+    return flat.reshape(result.shape) != 0 if result.dtype == np.bool_ else result
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A chunk: its place in the file, and its bytes, packed and not, of elements of a size."""
+
+    place: int
+    length: int
+    nbytes: int
+    typesize: int
+
+
+def _unpack_part(source: Path, part: _Part, target: Array) -> None:
+    import blosc2
+
+    frame = source.with_suffix(".frame")
+    try:
+        # A frame reads elements; what has half ones is unpacked at once.
+        if part.nbytes <= _PIECE or part.nbytes % part.typesize:
+            with _mapped(source) as body:
+                blosc2.decompress2(body[part.place : part.place + part.length], dst=target, nthreads=1)
+            return
+        packed = blosc2.SChunk(
+            chunksize=part.nbytes,
+            contiguous=True,
+            urlpath=str(frame),
+            mode="w",
+            cparams={"typesize": part.typesize, "nthreads": 1},
+            dparams={"nthreads": 1},
+        )
+        with _mapped(source) as body:
+            packed.insert_chunk(0, body[part.place : part.place + part.length])
+        count, step = part.nbytes // part.typesize, max(1, _PIECE // part.typesize)
+        for start in range(0, count, step):
+            stop = min(count, start + step)
+            packed.get_slice(start, stop, target[start * part.typesize : stop * part.typesize])
+    except (RuntimeError, ValueError, IndexError, MemoryError):
+        raise UploadError("the array is damaged: a chunk cannot be decompressed; send it again") from None
+    finally:
+        frame.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _mapped(source: Path) -> Iterator[memoryview]:
+    """The bytes of a file, which take no memory afterwards."""
+    with source.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        body = memoryview(mapped)
+        try:
+            yield body
+        finally:
+            # Where an error's traceback refers to parts of it, it ends with that.
+            with contextlib.suppress(BufferError):
+                body.release()
+                mapped.close()
+
+
+def _chunks(body: memoryview, header: PackedHeader) -> Iterator[tuple[int, memoryview, int]]:
+    """Place of each chunk, the chunk, checked, and its bytes once it is decompressed."""
     offset = header.offset
     for _ in range(header.chunks):
         try:
@@ -137,7 +226,7 @@ def _chunks(body: memoryview, header: PackedHeader) -> Iterator[tuple[memoryview
             raise _truncated()
         chunk = body[offset : offset + length]
         _check_chunk(chunk, nbytes, itemsize=header.dtype.itemsize)
-        yield chunk, nbytes
+        yield offset, chunk, nbytes
         offset += length
 
 

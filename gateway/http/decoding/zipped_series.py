@@ -6,18 +6,15 @@ A damaged or hostile zip can fill or crash this process only.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 
 from gateway.http.decode_image import read_image
+from gateway.http.decoding.limits import limit_series_process
 
 __all__ = ["main"]
 
 _NAME = "the series"
-_GIB = 2**30
-# To read a series of the largest size takes a minute or two.
-_CPU_SECONDS = 900
 
 
 def main(source: Path, folder: Path, limit: int, target: Path, max_bytes: int) -> dict[str, object]:
@@ -33,9 +30,7 @@ def main(source: Path, folder: Path, limit: int, target: Path, max_bytes: int) -
     Returns:
         The header of the image, or an error.
     """
-    resource.setrlimit(resource.RLIMIT_AS, (2 * _GIB + 3 * max_bytes,) * 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * max_bytes + 2**20,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS,) * 2)
+    limit_series_process(max_bytes)
     try:
         from sixpoint.errors import VolumeError
         from sixpoint.io.dicom.zips import unpack_dicom

@@ -7,10 +7,11 @@ that their room is counted, and a last one as :mod:`gateway.http.decode_image` d
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from gateway.http.decoding.limits import limit_series_process
 
 __all__ = ["main"]
 
@@ -32,9 +33,7 @@ def main(order: Mapping[str, str], max_bytes: int, report: Callable[[int], None]
     Returns:
         The header of the image, or an error.
     """
-    # As when it is read.
-    resource.setrlimit(resource.RLIMIT_AS, (2 * _GIB + 3 * max_bytes,) * 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * max_bytes + 2**20,) * 2)
+    limit_series_process(max_bytes)
     try:
         from gateway.http.decode_image import read_image
         from sixpoint.errors import SixpointError

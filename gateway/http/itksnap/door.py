@@ -22,7 +22,8 @@ from gateway.http.itksnap.objects import Objects
 from gateway.http.itksnap.replies import error_text, mask_reply
 from gateway.http.itksnap.session_ids import SnapId
 from gateway.http.requests.spool import Spool, SpoolFolder
-from gateway.http.windows.beginning import can_begin_at, take_click, take_scribble
+from gateway.http.windows.beginning import can_begin_at
+from gateway.http.windows.object_steps import ObjectSteps
 from sixpoint._typing import Ints
 from sixpoint.errors import InvalidArgument, ModelNotFound, PromptError, Violation
 from sixpoint.errors.shortening import quoted
@@ -206,12 +207,11 @@ class _Calls:
         return _Work(session, record.geometry, model.spec)
 
     async def _answer(self, call: Call, work: _Work, drawn: Click | Scribble | Lasso, folder: SpoolFolder) -> Response:
-        earlier = await self._objects.prompts(work.session, principal=call.principal)
         prompts: list[Prompt] = [drawn]
-        if isinstance(drawn, Click):
-            prompts = take_click(drawn, earlier, work.geometry, work.spec)
-        elif isinstance(drawn, Scribble):
-            prompts = take_scribble(drawn, earlier, work.geometry, work.spec)
+        if isinstance(drawn, Click | Scribble):
+            earlier = await self._objects.prompts(work.session, principal=call.principal)
+            steps = ObjectSteps(work.geometry, work.spec, memory=self._memory)
+            prompts = await steps.of(drawn, earlier, lambda: self._objects.mask(work.session, principal=call.principal))
         result = await self._objects.annotate(work.session, prompts, principal=call.principal, deadline=call.deadline)
         return await mask_reply(result.mask, work.geometry.size, folder, memory=self._memory)
 

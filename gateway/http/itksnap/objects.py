@@ -12,6 +12,7 @@ from gateway.core.runtime import Catalog, Deadline
 from gateway.core.sessions import AnnotationRequest, AnnotationResult, Engine, Session, Sessions, StepRow
 from gateway.http.itksnap.session_ids import SnapId
 from sixpoint.errors import FailedPrecondition, SessionExpired, SessionNotFound
+from sixpoint.mask import PackedMask
 from sixpoint.prompts import Prompt
 
 __all__ = ["Objects"]
@@ -83,6 +84,10 @@ class Objects:
             if not token:
                 return [prompt for step in steps for prompt in step.prompts]
 
+    async def mask(self, session: Session, *, principal: Principal) -> PackedMask:
+        """Return the mask of the object so far."""
+        return (await self._engine.mask(self._request(session, principal))).mask
+
     async def annotate(
         self, session: Session, prompts: Sequence[Prompt], *, principal: Principal, deadline: Deadline
     ) -> AnnotationResult:
@@ -91,9 +96,7 @@ class Objects:
         Raises:
             SixpointError: As :meth:`gateway.core.sessions.Engine.annotate` does.
         """
-        number = session.segments[-1].number if session.segments else 1
-        request = AnnotationRequest(principal, session.row.id, number)
-        return await self._engine.annotate(request, prompts, deadline=deadline)
+        return await self._engine.annotate(self._request(session, principal), prompts, deadline=deadline)
 
     async def next_object(self, snap: SnapId, *, principal: Principal) -> None:
         """Turn to a new object; those before stay as they are."""
@@ -106,6 +109,11 @@ class Objects:
         _, session_id = await self._find(snap, principal)
         if session_id is not None:
             await self._sessions.close(session_id, principal=principal)
+
+    @staticmethod
+    def _request(session: Session, principal: Principal) -> AnnotationRequest:
+        number = session.segments[-1].number if session.segments else 1
+        return AnnotationRequest(principal, session.row.id, number)
 
     async def _begin_next(self, session: Session, principal: Principal) -> None:
         last = session.segments[-1] if session.segments else None

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
@@ -9,15 +15,18 @@ from gateway.core.images import ImageStore
 from gateway.core.runtime import Catalog
 from gateway.http.calls import Call
 from gateway.http.forms import read_object
-from gateway.http.monai_label.info import STRATEGIES, describe
+from gateway.http.monai_label.info import describe
+from gateway.http.monai_label.labels import Labels
 from gateway.http.monai_label.samples import Sample, Samples
 from gateway.http.windows.handles import ImageHandle
 from gateway.http.windows.names import ImageNames
-from gateway.http.windows.sessions import ClientSessions, image_file_name
-from sixpoint.errors import NotFound
+from gateway.http.windows.sessions import ClientSessions, image_file_header, image_file_name
+from sixpoint.errors import InvalidArgument, NotFound
 from sixpoint.errors.shortening import quoted
 
 __all__ = ["Datastore"]
+
+_CHECKSUMS = ("SHA256", "SHA512", "MD5")
 
 
 class Datastore:
@@ -29,6 +38,7 @@ class Datastore:
         catalog: Models that can be used now.
         clients: Takes and sends images.
         names: Names that clients gave to images.
+        labels: What people saved.
     """
 
     def __init__(
@@ -39,12 +49,14 @@ class Datastore:
         catalog: Catalog,
         clients: ClientSessions,
         names: ImageNames,
+        labels: Labels,
     ) -> None:
         self._images = images
         self._samples = samples
         self._catalog = catalog
         self._clients = clients
         self._names = names
+        self._labels = labels
 
     async def info(self, call: Call) -> Response:
         """``GET /info/``."""
@@ -54,6 +66,7 @@ class Datastore:
             describe(
                 self._catalog.list(tenant=call.principal.tenant),
                 labels=await self._samples.labels(call.principal),
+                strategies=self._samples.strategies,
                 total=len(samples),
                 completed=completed,
             )
@@ -65,11 +78,14 @@ class Datastore:
         output = call.request.query_params.get("output", "stats")
         if output == "train":
             return JSONResponse([])
+        labels = await self._labels.described(call)
         if output == "all":
-            objects = {sample.digest: _describe_sample(sample) for sample in samples}
-            return JSONResponse({"name": "sixpoint", "description": "", "objects": objects})
+            objects = {sample.digest: _describe_sample(sample, labels.get(sample.digest, {})) for sample in samples}
+            place = {"images_dir": ".", "labels_dir": "labels"}
+            return JSONResponse({"name": "sixpoint", "description": "", **place, "objects": objects})
         completed = sum(sample.annotated for sample in samples)
-        return JSONResponse({"total": len(samples), "completed": completed, "label_tags": {}})
+        tags = Counter(tag for sample in samples for tag in labels.get(sample.digest, {}))
+        return JSONResponse({"total": len(samples), "completed": completed, "label_tags": tags})
 
     async def put_image(self, call: Call) -> Response:
         """``PUT /datastore/``: take an image. Its id is its digest; it is also found by the name that came with it."""
@@ -86,6 +102,23 @@ class Datastore:
         record = await self._images.describe(handle.digest, principal=call.principal)
         return await self._clients.download(call, record)
 
+    async def check_image(self, call: Call) -> Response:
+        """``HEAD /datastore/image``: whether an image is there, and its file has a checksum."""
+        query = call.request.query_params
+        handle = self._names.find(call.principal, query.get("image", ""))
+        record = await self._images.describe(handle.digest, principal=call.principal)
+        if query.get("check_sum"):
+            algorithm, expected = _read_checksum(query["check_sum"])
+            image = await self._images.open(record.digest, tenant=call.principal.tenant)
+            found = hashlib.new(algorithm, image_file_header(record), usedforsecurity=False)
+            await asyncio.to_thread(
+                found.update, np.ascontiguousarray(image.volume.array).reshape(-1).view(np.uint8).data
+            )
+            if found.hexdigest() != expected:
+                raise NotFound("the image has another checksum; download it again")
+        length = len(image_file_header(record)) + record.byte_count
+        return Response(headers={"content-length": str(length), "content-type": "application/octet-stream"})
+
     async def image_info(self, call: Call) -> Response:
         """``GET /datastore/image/info``."""
         handle = self._names.find(call.principal, call.request.query_params.get("image", ""))
@@ -95,9 +128,9 @@ class Datastore:
     async def next_sample(self, call: Call) -> Response:
         """``POST /activelearning/{strategy}``: an image without annotation; {} for none."""
         await read_object(call)
-        strategy = call.request.path_params["strategy"]
-        if strategy not in STRATEGIES:
-            raise NotFound(f"there is no strategy {quoted(strategy)}; there are: {', '.join(STRATEGIES)}")
+        strategy, known = call.request.path_params["strategy"], self._samples.strategies
+        if strategy not in known:
+            raise NotFound(f"there is no strategy {quoted(strategy)}; there are: {', '.join(known)}")
         chosen = await self._samples.next(call.principal, strategy)
         if chosen is None:
             return JSONResponse({})
@@ -106,13 +139,23 @@ class Datastore:
                 "id": chosen.digest,
                 "name": image_file_name(chosen.digest),
                 "ts": int(chosen.created),
-                "strategy": {strategy: {"ts": int(chosen.created)}},
+                "strategy": {strategy: {"ts": int(chosen.created), "reason": chosen.reason}},
             }
         )
 
 
-def _describe_sample(sample: Sample) -> dict[str, object]:
+def _describe_sample(sample: Sample, labels: Mapping[str, object]) -> dict[str, object]:
     return {
         "image": {"ext": ".nrrd", "info": {"ts": int(sample.created), "name": image_file_name(sample.digest)}},
-        "labels": {"final": {"ext": ".nrrd", "info": {}}} if sample.saved else {},
+        "labels": labels,
     }
+
+
+def _read_checksum(text: str) -> tuple[str, str]:
+    """Algorithm and hexadecimal digits of a checksum: ``SHA512:...``, or digits of SHA-256 alone."""
+    algorithm, separator, digits = text.rpartition(":")
+    if not separator:
+        algorithm = "SHA256"
+    if algorithm not in _CHECKSUMS:
+        raise InvalidArgument(f"check_sum has the algorithm {quoted(algorithm)}; expected {', '.join(_CHECKSUMS)}")
+    return algorithm.lower(), digits.lower()

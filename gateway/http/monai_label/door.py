@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from fastapi import Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 
 import sixpoint
-from gateway.core.access import Role
+from gateway.core.access import Authenticator, Method, Role
 from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets
 from gateway.core.images import ImageStore
+from gateway.core.jobs import Jobs
 from gateway.core.runtime import Admission, Catalog, DeadlineLimits
 from gateway.core.sessions import Sessions
 from gateway.http.calls import Call, Handler
@@ -18,19 +21,35 @@ from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label.datastore import Datastore
 from gateway.http.monai_label.inference import Inference
 from gateway.http.monai_label.labels import Labels
+from gateway.http.monai_label.logins import Logins
 from gateway.http.monai_label.samples import Samples
+from gateway.http.monai_label.tasks import Tasks
 from gateway.http.requests.spool import Spool
 from gateway.http.windows import Windows
 from gateway.http.windows.names import ImageNames
+from gateway.http.windows.sessions import ClientSessions
 from sixpoint.errors import NotFound
 
 __all__ = ["monai_label_door"]
 
-_NO_TRAINING = "this gateway does not train; train with sixpoint's trainer, and publish what it exports"
-_NO_BATCHES = "batches are not there yet; ask for one image after the other (/infer/{model})"
-_NO_SCORING = "scoring is not there yet"
 _NO_LABEL_REMOVAL = "saved annotations stay; reject one, with a reason (sixpoint dataset reject)"
 _NO_REMOVAL = "images are removed when nobody has used them for a while, not on request"
+_NO_NOTES = "this gateway keeps no notes on images; say what a label needs in its review (PUT /datastore/label/info)"
+_NO_ARCHIVE = "a dataset is not sent as one zip; export it as a folder (sixpoint dataset export)"
+_NO_WEIGHTS = "weights are neither sent nor taken here; exporter publish brings a model into the repository"
+_NO_GPU = "this gateway has no GPU of its own; Triton's metrics say how busy its GPUs are"
+
+
+# What is not there is said to those who might have used it.
+_ABSENT = (
+    ("DELETE", "/datastore/label", Role.ANNOTATOR, _NO_LABEL_REMOVAL),
+    ("DELETE", "/datastore/", Role.ADMIN, _NO_REMOVAL),
+    ("DELETE", "/datastore/image", Role.ADMIN, _NO_REMOVAL),
+    ("PUT", "/datastore/image/info", Role.ANNOTATOR, _NO_NOTES),
+    ("GET", "/datastore/dataset", Role.ENGINEER, _NO_ARCHIVE),
+    *((method, "/model/{name}", Role.ADMIN, _NO_WEIGHTS) for method in ("GET", "PUT", "DELETE")),
+    ("GET", "/logs/gpu", Role.VIEWER, _NO_GPU),
+)
 
 
 def monai_label_door(
@@ -42,6 +61,7 @@ def monai_label_door(
     annotations: Annotations,
     saver: AnnotationSaver,
     assignments: Assignments,
+    jobs: Jobs,
     dataset: str,
     files: ImageFiles,
     spool: Spool,
@@ -50,6 +70,8 @@ def monai_label_door(
     deadlines: tuple[DeadlineLimits, DeadlineLimits, DeadlineLimits],
     series: SeriesImages | None,
     proxy: DicomwebProxy,
+    authenticator: Authenticator,
+    methods: Collection[Method],
 ) -> Door:
     """Build the door.
 
@@ -61,6 +83,7 @@ def monai_label_door(
         annotations: All annotations.
         saver: Saves annotations.
         assignments: Gives images to annotators.
+        jobs: All jobs.
         dataset: Name of the dataset in which viewers save labels; empty for none.
         files: Stores images that come as files.
         spool: Files of running calls.
@@ -69,11 +92,12 @@ def monai_label_door(
         deadlines: Deadlines of calls, uploads and segmentations.
         series: Finds series of the DICOMweb server; None without one.
         proxy: Passes DICOMweb on.
+        authenticator: Checks tokens that people type as passwords.
+        methods: How callers prove who they are.
     """
     short, upload, segmentation = deadlines
     names, clients = ImageNames(), windows.clients
     samples = Samples(sessions=sessions, datasets=datasets, assignments=assignments, dataset=dataset)
-    store = Datastore(images=images, samples=samples, catalog=catalog, clients=clients, names=names)
     labels = Labels(
         images=images,
         datasets=datasets,
@@ -85,6 +109,7 @@ def monai_label_door(
         memory=memory,
         dataset=dataset,
     )
+    store = Datastore(images=images, samples=samples, catalog=catalog, clients=clients, names=names, labels=labels)
     inference = Inference(
         catalog=catalog,
         images=images,
@@ -97,51 +122,55 @@ def monai_label_door(
     )
     routes = [
         *dicomweb_routes(proxy, deadlines=upload),
-        # Clients ask it before they have credentials.
-        HttpRoute("GET", "/auth/", _auth, None, short),
-        HttpRoute("GET", "/info/", store.info, Role.VIEWER, short, short=True),
+        *Logins(authenticator, methods, spool).routes(short),
+        *Tasks(jobs=jobs, samples=samples, dataset=dataset).routes(short),
+        *_store_routes(store, clients, short=short, upload=upload),
+        *_label_routes(labels, short=short, upload=upload),
         HttpRoute("GET", "/logs/", _logs(catalog), Role.VIEWER, short, short=True),
+        HttpRoute("POST", "/infer/{model}", inference.infer, Role.ANNOTATOR, segmentation),
+        *(HttpRoute(method, path, _absent(reason), role, short) for method, path, role, reason in _ABSENT),
+    ]
+    return Door("monailabel", "3D Slicer and MITK (MONAI Label)", routes, at_root=True, guide=_guide)
+
+
+def _store_routes(
+    store: Datastore, clients: ClientSessions, *, short: DeadlineLimits, upload: DeadlineLimits
+) -> list[HttpRoute]:
+    return [
+        HttpRoute("GET", "/info/", store.info, Role.VIEWER, short, short=True),
         HttpRoute("PUT", "/session/", clients.create, Role.ANNOTATOR, upload),
         HttpRoute("GET", "/session/{session_id}", clients.get, Role.VIEWER, upload),
         HttpRoute("DELETE", "/session/{session_id}", clients.remove, Role.ANNOTATOR, short),
         HttpRoute("GET", "/datastore/", store.summary, Role.VIEWER, short, short=True),
         HttpRoute("PUT", "/datastore/", store.put_image, Role.ANNOTATOR, upload),
         HttpRoute("PUT", "/datastore/image", store.put_image, Role.ANNOTATOR, upload),
+        # Before GET, which would answer HEAD, too, with all the work of the image's file.
+        HttpRoute("HEAD", "/datastore/image", store.check_image, Role.VIEWER, upload),
         HttpRoute("GET", "/datastore/image", store.get_image, Role.VIEWER, upload),
         HttpRoute("GET", "/datastore/image/info", store.image_info, Role.VIEWER, short, short=True),
-        HttpRoute("PUT", "/datastore/label", labels.put, Role.ANNOTATOR, upload),
-        HttpRoute("GET", "/datastore/label", labels.get, Role.VIEWER, upload),
-        HttpRoute("POST", "/infer/{model}", inference.infer, Role.ANNOTATOR, segmentation),
         HttpRoute("POST", "/activelearning/{strategy}", store.next_sample, Role.ANNOTATOR, short, short=True),
     ]
-    # What is not there is said to those who might have used it.
-    for method, path, role, reason in (
-        ("GET", "/train/", Role.VIEWER, _NO_TRAINING),
-        ("POST", "/train/", Role.ENGINEER, _NO_TRAINING),
-        ("POST", "/train/{model}", Role.ENGINEER, _NO_TRAINING),
-        ("DELETE", "/train/", Role.ENGINEER, _NO_TRAINING),
-        ("GET", "/batch/infer", Role.VIEWER, _NO_BATCHES),
-        ("POST", "/batch/infer/{model}", Role.ENGINEER, _NO_BATCHES),
-        ("GET", "/scoring/", Role.VIEWER, _NO_SCORING),
-        ("DELETE", "/datastore/label", Role.ANNOTATOR, _NO_LABEL_REMOVAL),
-        ("DELETE", "/datastore/", Role.ADMIN, _NO_REMOVAL),
-    ):
-        routes.append(HttpRoute(method, path, _absent(reason), role, short))
-    return Door("monailabel", "3D Slicer and MITK (MONAI Label)", routes, at_root=True, guide=_guide)
+
+
+def _label_routes(labels: Labels, *, short: DeadlineLimits, upload: DeadlineLimits) -> list[HttpRoute]:
+    return [
+        HttpRoute("PUT", "/datastore/label", labels.put, Role.ANNOTATOR, upload),
+        HttpRoute("HEAD", "/datastore/label", labels.check, Role.VIEWER, short, short=True),
+        HttpRoute("GET", "/datastore/label", labels.get, Role.VIEWER, upload),
+        HttpRoute("GET", "/datastore/label/info", labels.info, Role.VIEWER, short, short=True),
+        # As reviews are by every other way.
+        HttpRoute("PUT", "/datastore/label/info", labels.update_info("info"), Role.ENGINEER, short, short=True),
+        HttpRoute("PUT", "/datastore/updatelabelinfo", labels.update_info("params"), Role.ENGINEER, short, short=True),
+    ]
 
 
 def _guide(address: CallerAddress) -> str:
     return f"""\
 3D Slicer: install the extension MONAILabel, open its module, and type into the field of the server
   {address}
-Press the button beside it. On the tab SmartEdit / Deepgrow, set six points on the object's extremes, then correct.
+Press the button beside it; if it asks for a password, type your token, with any name.
+On the tab SmartEdit / Deepgrow, set six points on the object's extremes, then correct.
 MONAI Label's Python client: MONAILabelClient("{address}")"""
-
-
-async def _auth(call: Call) -> Response:
-    """``GET /auth/``: no passwords are asked for; a token goes into the address, or into the header."""
-    del call
-    return JSONResponse({"enabled": False})
 
 
 def _logs(catalog: Catalog) -> Handler:

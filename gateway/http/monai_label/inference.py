@@ -21,7 +21,7 @@ from gateway.http.monai_label.points import read_box, read_points
 from gateway.http.monai_label.scribbles import SCRIBBLES_SUFFIX, plan_scribbles, selected_label, takes_scribbles
 from gateway.http.requests.spool import Spool, SpoolFolder
 from gateway.http.windows.handles import ImageHandle
-from gateway.http.windows.label_files import SUFFIXES, FileFormat, check_result_suffix
+from gateway.http.windows.label_files import SUFFIXES, FileFormat, check_result_dtype, check_result_suffix
 from gateway.http.windows.label_masks import masks_of_labels
 from gateway.http.windows.names import ImageNames
 from gateway.http.windows.points import EXTREME_COUNT, plan_prompts
@@ -88,7 +88,9 @@ class Inference:
             else:
                 result = await self._run(call, model, handle, params)
             compress = params.get("result_compress", True) is not False
-            path = await self._results.write(result, record.geometry, folder, FileFormat(suffix, compress))
+            numbers = max(result.names.values(), default=0)
+            dtype = check_result_dtype(params.get("result_dtype"), labels=numbers)
+            path = await self._results.write(result, record.geometry, folder, FileFormat(suffix, compress, dtype))
         answer = {
             "label_names": result.names,
             "latencies": _latencies(result.timings, time.perf_counter() - started),

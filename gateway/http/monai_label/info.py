@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import sixpoint
 from gateway.core.runtime import Model
 from gateway.http.monai_label.scribbles import SCRIBBLES_SUFFIX, takes_scribbles
 from sixpoint.model_spec import ModelSpec, Task
 
-__all__ = ["STRATEGIES", "describe", "model_type"]
-
-STRATEGIES = {
-    "first": "The image without annotation that was sent first",
-    "random": "A random image without annotation",
-}
-"""Strategies of active learning, and what they choose."""
+__all__ = ["describe", "model_type"]
 
 
-def describe(models: Iterable[Model], *, labels: Iterable[str] = (), total: int, completed: int) -> dict[str, object]:
+def describe(
+    models: Iterable[Model],
+    *,
+    labels: Iterable[str] = (),
+    strategies: Mapping[str, str],
+    total: int,
+    completed: int,
+) -> dict[str, object]:
     """Return the answer to ``GET /info/``. It must have no ``config``: 3D Slicer refuses such servers as too old.
 
     Args:
         models: Models that can be used now.
         labels: Names of labels that people save, before those of models.
+        strategies: Strategies of active learning, and what they choose.
         total: Number of images.
         completed: Number of those with annotations.
     """
@@ -42,7 +44,7 @@ def describe(models: Iterable[Model], *, labels: Iterable[str] = (), total: int,
             **{model.name: _describe(model) for model in chosen},
         },
         "trainers": {},
-        "strategies": {name: {"description": text} for name, text in STRATEGIES.items()},
+        "strategies": {name: {"description": text} for name, text in strategies.items()},
         "scoring": {},
         "train_stats": {},
         "datastore": {"total": total, "completed": completed, "label_tags": {}},

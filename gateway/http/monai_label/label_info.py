@@ -1,13 +1,20 @@
-"""``label_info``: what the numbers of a client's label map mean."""
+"""What belongs to a label: what its numbers mean, its tag, and what a reviewer says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.core.datasets import AnnotationRow, AnnotationState
 from sixpoint.errors import InvalidArgument
 from sixpoint.masks.labels import MAX_SEGMENTS
 
-__all__ = ["read_label_names"]
+__all__ = ["TAGS", "describe_label", "label_file_name", "read_label_names", "read_review", "tag_of"]
+
+FINAL, ORIGINAL = TAGS = ("final", "original")
+"""Tags of labels: what people saved, or accepted, and what a model made."""
+
+_STATUS = {AnnotationState.ACCEPTED: "approved", AnnotationState.REJECTED: "flagged"}
+_FLAGGED = "flagged in a viewer"
 
 
 def read_label_names(params: Mapping[str, object]) -> dict[int, str]:
@@ -33,3 +40,57 @@ def read_label_names(params: Mapping[str, object]) -> dict[int, str]:
         if names.setdefault(number, each["name"]) != each["name"]:
             raise InvalidArgument(f"params.label_info names the number {number} twice")
     return names
+
+
+def tag_of(row: AnnotationRow) -> str:
+    """Return the tag of an annotation."""
+    return ORIGINAL if row.is_of_model else FINAL
+
+
+def label_file_name(digest: str) -> str:
+    """Return a name for the file of a label."""
+    return f"{digest[:12]}.label.nrrd"
+
+
+def describe_label(row: AnnotationRow) -> dict[str, object]:
+    """Return what belongs to a label, as 3D Slicer's reviewers read it."""
+    described: dict[str, object] = {
+        "ts": int(row.created),
+        "name": label_file_name(row.image_digest),
+        "label_info": [{"name": label.name, "idx": label.number} for label in row.labels],
+        "client_id": row.annotator,
+    }
+    if row.model:
+        described["params"] = {"model": row.model, "model_version": row.model_version}
+    if row.review:
+        described["segmentationMeta"] = {
+            "status": _STATUS.get(row.review.state, ""),
+            "approvedBy": row.review.reviewer if row.review.state is AnnotationState.ACCEPTED else "",
+            "level": "",
+            "comment": row.review.reason,
+            "editTime": int(row.review.time),
+        }
+    return described
+
+
+def read_review(info: Mapping[str, object]) -> tuple[AnnotationState, str]:
+    """Read what a reviewer says of a label: the state that follows, and why.
+
+    Args:
+        info: What the client wants to belong to the label.
+
+    Raises:
+        InvalidArgument: It is no review, and nothing else is stored.
+    """
+    review = info.get("segmentationMeta")
+    status = review.get("status") if isinstance(review, Mapping) else None
+    state = next((state for state, name in _STATUS.items() if name == status), None)
+    if state is None or not isinstance(review, Mapping):
+        raise InvalidArgument(
+            "of what belongs to a label only a review is stored: segmentationMeta with status approved or flagged, and "
+            "a comment that says why"
+        )
+    comment = review.get("comment") or ""
+    if not isinstance(comment, str):
+        raise InvalidArgument("segmentationMeta.comment is no text; expected why the label is approved or flagged")
+    return state, comment.strip() or (_FLAGGED if state is AnnotationState.REJECTED else "")

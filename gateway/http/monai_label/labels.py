@@ -8,26 +8,36 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from gateway.core.access import Activity
-from gateway.core.datasets import Annotations, AnnotationSaver, Datasets
+from gateway.core.datasets import AnnotationRow, Annotations, AnnotationSaver, Datasets
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission
-from gateway.http.calls import Call
+from gateway.http.calls import Call, Handler
 from gateway.http.forms import parse_object, read_form
 from gateway.http.image_files import ImageFiles
-from gateway.http.monai_label.label_info import read_label_names
+from gateway.http.monai_label.fields import read_fields
+from gateway.http.monai_label.label_info import (
+    TAGS,
+    describe_label,
+    label_file_name,
+    read_label_names,
+    read_review,
+    tag_of,
+)
+from gateway.http.monai_label.tasks import NO_DATASET
 from gateway.http.requests.spool import Spool
+from gateway.http.windows.handles import ImageHandle
 from gateway.http.windows.label_files import FileFormat, label_map_bytes, write_label_map
 from gateway.http.windows.label_masks import masks_of_labels
 from gateway.http.windows.names import ImageNames
 from gateway.http.windows.replies import FileReply
 from sixpoint.errors import FailedPrecondition, InvalidArgument, NotFound
+from sixpoint.errors.shortening import quoted
 
 __all__ = ["Labels"]
 
-_NO_DATASET = (
-    "labels are not stored here: the gateway's setting SIXPOINT_VIEWER_DATASET names no dataset; save the segmentation "
-    "in the viewer"
-)
+_NO_DRAFT = "no model has made a draft of this image; start a batch (POST /batch/infer/{model})"
+# Annotations of one image, among which those of a tag are looked for.
+_PAGE = 50
 
 
 class Labels:
@@ -93,13 +103,9 @@ class Labels:
 
     async def get(self, call: Call) -> Response:
         """``GET /datastore/label``: the latest annotation of an image, as NRRD, with the dataset's numbers."""
-        self._require_dataset()
-        handle = self._names.find(call.principal, call.request.query_params.get("label", ""))
+        handle, row = await self._find(call, "label")
         record = await self._images.describe(handle.digest, principal=call.principal)
-        page = await self._annotations.page(self._dataset, principal=call.principal, digest=handle.digest, size=1)
-        if not page.entries:
-            raise NotFound("nobody has saved a label of this image yet")
-        row = await self._annotations.get(page.entries[0].id, principal=call.principal)
+        row = await self._annotations.get(row.id, principal=call.principal)
         masks = await self._annotations.masks(row.id, principal=call.principal)
         parts = [(mask.number, mask.mask) for mask in masks]
         folder = await call.stack.enter_async_context(self._spool.folder())
@@ -110,9 +116,70 @@ class Labels:
             folder.reserve(nbytes)
             async with self._memory.memory(nbytes):
                 await asyncio.to_thread(write_label_map, path, record.geometry, parts, FileFormat(".nrrd"))
-        disposition = {"content-disposition": f'attachment; filename="{handle.digest[:12]}.label.nrrd"'}
+        disposition = {"content-disposition": f'attachment; filename="{label_file_name(handle.digest)}"'}
         return FileReply(path, media_type="application/octet-stream", headers=disposition)
+
+    async def check(self, call: Call) -> Response:
+        """``HEAD /datastore/label``: whether an image has a label."""
+        await self._find(call, "image")
+        return JSONResponse({})
+
+    async def info(self, call: Call) -> Response:
+        """``GET /datastore/label/info``: what belongs to a label."""
+        _, row = await self._find(call, "label")
+        return JSONResponse(describe_label(row))
+
+    def update_info(self, field: str) -> Handler:
+        """``PUT /datastore/label/info`` and ``/datastore/updatelabelinfo``: 3D Slicer's reviewers approve or flag.
+
+        Args:
+            field: Name of the field that says it.
+        """
+
+        async def update(call: Call) -> Response:
+            fields = await read_fields(call, self._spool)
+            state, reason = read_review(parse_object(fields.get(field, ""), what=f"the field {field}"))
+            _, row = await self._find(call, "label")
+            await self._annotations.review(row.id, state, reason=reason, principal=call.principal)
+            return JSONResponse(None)
+
+        return update
+
+    async def described(self, call: Call) -> dict[str, dict[str, object]]:
+        """What belongs to the labels of all images, by digest and tag; nothing without a dataset."""
+        found: dict[str, dict[str, object]] = {}
+        token = ""
+        while self._dataset:
+            page = await self._annotations.page(self._dataset, principal=call.principal, size=1000, token=token)
+            for row in page.entries:
+                # The latest comes first.
+                tags = found.setdefault(row.image_digest, {})
+                tags.setdefault(tag_of(row), {"ext": ".nrrd", "info": describe_label(row)})
+            token = page.next_token
+            if not token:
+                break
+        return found
+
+    async def _find(self, call: Call, parameter: str) -> tuple[ImageHandle, AnnotationRow]:
+        """The latest annotation of an image with a tag, or with any if the call names none."""
+        self._require_dataset()
+        query = call.request.query_params
+        handle, tag = self._names.find(call.principal, query.get(parameter, "")), query.get("tag", "")
+        if tag not in ("", *TAGS):
+            raise NotFound(f"no label has the tag {quoted(tag)}; tags are {' and '.join(TAGS)}")
+        await self._images.describe(handle.digest, principal=call.principal)
+        token = ""
+        while True:
+            page = await self._annotations.page(
+                self._dataset, principal=call.principal, digest=handle.digest, size=_PAGE, token=token
+            )
+            for row in page.entries:
+                if tag in ("", tag_of(row)):
+                    return handle, row
+            token = page.next_token
+            if not token:
+                raise NotFound("nobody has saved a label of this image yet" if tag != "original" else _NO_DRAFT)
 
     def _require_dataset(self) -> None:
         if not self._dataset:
-            raise FailedPrecondition(_NO_DATASET)
+            raise FailedPrecondition(NO_DATASET)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.core.access import Principal
@@ -12,6 +13,14 @@ from gateway.core.sessions import Session, Sessions
 __all__ = ["Sample", "Samples"]
 
 _PAGE = 1000
+_STRATEGIES = {
+    NextStrategy.FIRST: "The image without annotation that was sent first",
+    NextStrategy.RANDOM: "A random image without annotation",
+    NextStrategy.LABEL: "An image with the label that has the fewest accepted masks, as its draft says",
+    NextStrategy.UNCERTAIN: "The image of which the model of the last segmentation job is least certain",
+    NextStrategy.DIFFERENT: "The image that differs most from those that people have annotated or keep",
+}
+_OF_SESSIONS = (NextStrategy.FIRST, NextStrategy.RANDOM)
 
 
 @dataclass(frozen=True)
@@ -23,12 +32,14 @@ class Sample:
         created: Time when it came, seconds since 1970.
         annotated: Whether it has an annotation; a rejected one is none.
         saved: Whether an annotation is stored.
+        reason: Why it was chosen as the next one; may be empty.
     """
 
     digest: str
     created: float
     annotated: bool
     saved: bool = False
+    reason: str = ""
 
 
 class Samples:
@@ -62,6 +73,13 @@ class Samples:
         dataset = await self._datasets.get(self._dataset, principal=principal)
         return tuple(label.name for label in dataset.row.labels)
 
+    @property
+    def strategies(self) -> Mapping[str, str]:
+        """Strategies of active learning, and what they choose: of images that sessions opened, no drafts are known."""
+        return {
+            strategy.value: text for strategy, text in _STRATEGIES.items() if self._dataset or strategy in _OF_SESSIONS
+        }
+
     async def add(self, principal: Principal, digest: str) -> None:
         """Add an image to the dataset, if there is one; not the name that came with it, which may be a patient's."""
         if self._dataset:
@@ -74,7 +92,9 @@ class Samples:
                 self._dataset, principal=principal, strategy=NextStrategy(strategy)
             )
             image = following.image
-            return Sample(image.image_digest, image.added, annotated=False) if image else None
+            if image is None:
+                return None
+            return Sample(image.image_digest, image.added, annotated=False, reason=following.reason)
         waiting = [sample for sample in await self.all(principal) if not sample.annotated]
         if not waiting:
             return None

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gateway.http.windows.beginning import box_prompt, can_begin_at, take_scribble
-from sixpoint._typing import Index
+from gateway.http.monai_label.overdrawn import uncover
+from gateway.http.windows.beginning import box_prompt, can_begin_at, take_prompt
+from sixpoint._typing import Index, Ints
 from sixpoint.errors import InvalidArgument, PromptError
 from sixpoint.errors.shortening import quoted
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, voxels_of
 from sixpoint.model_spec import ModelSpec
 from sixpoint.prompts import InitialMask, Point, Prompt, Scribble
+from sixpoint.prompts.voxel_runs import check_voxel_count
 
 __all__ = ["SCRIBBLES_SUFFIX", "plan_scribbles", "selected_label", "takes_scribbles"]
 
@@ -52,8 +54,8 @@ def plan_scribbles(
 ) -> list[Prompt]:
     """Return the prompts that a label map with scribbles stands for, all of which are one step.
 
-    The object begins with its mask in the label map; without one with the box, and without that with a cube round the
-    scribble.
+    The object begins with its mask in the label map, and what the scribbles hide of it; without one with the box, and
+    without that with a cube round the scribble.
 
     Args:
         masks: Mask of each name in the label map.
@@ -63,28 +65,29 @@ def plan_scribbles(
         spec: Spec of the model.
 
     Raises:
-        PromptError: There are no scribbles, or only some of the background and no object.
+        PromptError: There are no scribbles, or only some of the background and no object; or one has too many voxels.
     """
-    scribbles = [
-        Scribble(_drawn(masks[name]), name == _FOREGROUND) for name in (_FOREGROUND, _BACKGROUND) if name in masks
-    ]
+    drawn = {name: _drawn(masks[name]) for name in (_FOREGROUND, _BACKGROUND) if name in masks}
+    scribbles = [Scribble(voxels, name == _FOREGROUND) for name, voxels in drawn.items()]
     if not scribbles:
         raise PromptError(
             f"the label map has no scribbles; expected voxels of segments {_FOREGROUND} or {_BACKGROUND}, which "
             "params.label_info names"
         )
     if label in masks:
-        return [InitialMask(masks[label]), *scribbles]
+        return [InitialMask(uncover(masks[label], list(drawn.values()), geometry)), *scribbles]
     if box is not None:
         return [box_prompt(*_inside(box, geometry), spec), *scribbles]
     if not scribbles[0].positive:
         raise PromptError(f"{quoted(label)} has no voxels yet, and all scribbles are background: draw on the object")
-    return [*take_scribble(scribbles[0], [], geometry, spec), *scribbles[1:]]
+    return [*take_prompt(scribbles[0], [], geometry, spec), *scribbles[1:]]
 
 
-def _drawn(mask: PackedMask) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Voxels (x, y, z) of a mask, shape [n, 3]."""
-    return np.argwhere(voxels_of(mask))[:, ::-1] + np.array(mask.lower)
+def _drawn(mask: PackedMask) -> Ints:
+    """Voxels (x, y, z) of a scribble, shape [n, 3]; only of one that has not too many."""
+    check_voxel_count(mask.voxel_count, what="scribble")
+    voxels: Ints = np.argwhere(voxels_of(mask))[:, ::-1].astype(np.int32)
+    return voxels + np.array(mask.lower, np.int32)
 
 
 def _inside(box: Sequence[Point], geometry: Geometry) -> tuple[Index, Index]:

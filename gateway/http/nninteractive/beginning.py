@@ -1,4 +1,4 @@
-"""The prompts that boxes and strokes stand for, where they say less than a model needs. Pure functions."""
+"""The prompts that points, boxes and strokes stand for. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import math
 
 import numpy as np
 
-from gateway.http.nninteractive.interactions import Region, StrokeDrawn
-from gateway.http.windows.beginning import box_prompt, cube_around
-from sixpoint.errors import NothingToCorrect
+from gateway.http.nninteractive.interactions import PointSet, Region, StrokeDrawn
+from gateway.http.windows.beginning import cube_around
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask
-from sixpoint.model_spec import ModelSpec
-from sixpoint.prompts import Lasso, Prompt, Scribble
+from sixpoint.prompts import Click, Lasso, Scribble
 from sixpoint.prompts.voxel_runs import VoxelRuns, check_voxel_count
 
-__all__ = ["all_voxels", "give_height", "stroke_prompts", "surround", "with_object"]
+__all__ = ["all_voxels", "drawn_prompt", "give_height", "surround", "with_object"]
 
 
 def give_height(drawn: Region, geometry: Geometry) -> Region:
@@ -53,28 +51,12 @@ def surround(inside: Region, geometry: Geometry) -> Region:
     return _join(inside, Region(*cube_around(inside.middle, geometry)))
 
 
-def stroke_prompts(stroke: StrokeDrawn, geometry: Geometry, spec: ModelSpec, *, has_object: bool) -> list[Prompt]:
-    """Return the prompts that a stroke stands for.
-
-    Args:
-        stroke: The stroke, with voxels.
-        geometry: Geometry of the image.
-        spec: Spec of the model.
-        has_object: Whether there is an object, which it corrects.
-
-    Raises:
-        NothingToCorrect: It is negative, and there is no object.
-    """
-    assert stroke.voxels is not None
-    drawn = (Lasso if stroke.lasso else Scribble)(stroke.voxels, stroke.positive)
-    if has_object or spec.begun_by_clicks:
-        return [drawn]
-    if not stroke.positive:
-        raise NothingToCorrect("there is no object yet: begin it with a positive prompt")
-    if stroke.lasso:
-        return [drawn]
-    region = surround(stroke.region, geometry)
-    return [box_prompt(region.lower, region.upper, spec), drawn]
+def drawn_prompt(drawn: PointSet | StrokeDrawn) -> Click | Scribble | Lasso:
+    """Return the prompt that a point or a stroke, with voxels, is."""
+    if isinstance(drawn, PointSet):
+        return Click(drawn.voxel, drawn.positive)
+    assert drawn.voxels is not None
+    return (Lasso if drawn.lasso else Scribble)(drawn.voxels, drawn.positive)
 
 
 def with_object(region: Region, mask: PackedMask) -> Region:

@@ -23,12 +23,12 @@ from sixpoint._typing import Bools, Index
 from sixpoint.errors import InvalidArgument, UploadError, VolumeError
 from sixpoint.mask import cropped
 
-__all__ = ["drop_body", "read_array", "read_mask", "read_meta", "read_spacing"]
+__all__ = ["drop_body", "read_array", "read_mask", "read_meta", "read_spacing", "reserve_unpacking"]
 
 _Made = TypeVar("_Made")
 
 _WRITE_BYTES = 2**20
-# Headers in an array that compression does not make smaller.
+# Headers in an array that compression does not make smaller, and of the file that it is unpacked from.
 _SLACK = 2**20
 # Larger arrays are unpacked in a process of their own, which does not keep the event loop from its other work.
 _MAX_IN_THREAD = 4 * 2**20
@@ -104,6 +104,15 @@ async def read_array(call: Call, folder: SpoolFolder, *, max_bytes: int) -> Path
     return path
 
 
+def reserve_unpacking(path: Path, folder: SpoolFolder) -> None:
+    """Count the file that unpacking an array writes beside it: no larger than the array as it came.
+
+    Raises:
+        ResourceExhausted: There is no room for it.
+    """
+    folder.reserve(path.stat().st_size + _SLACK)
+
+
 async def drop_body(call: Call, *, max_bytes: int) -> None:
     """Read a body that is not wanted: a client that still sends it would not see the answer."""
     received = 0
@@ -146,6 +155,7 @@ async def read_mask(
         if header.nbytes <= _MAX_IN_THREAD:
             async with memory.memory(2 * header.nbytes):
                 return await asyncio.to_thread(lambda: make(*_unpacked(path)))
+        reserve_unpacking(path, folder)
         folder.reserve(voxels)
         target = folder.path / "mask"
         try:

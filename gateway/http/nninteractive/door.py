@@ -90,6 +90,7 @@ def nninteractive_door(
     routes = [
         # The button that tests the connection sends no key.
         HttpRoute("GET", "/{model}/healthz", on_leases.health, None, prompt),
+        HttpRoute("GET", "/{model}/", _in_its_codes(on_leases.page), Role.VIEWER, prompt, short=True),
         *(
             HttpRoute(method, f"/{{model}}{path}", _in_its_codes(handle), Role.ANNOTATOR, limits)
             for method, path, handle, limits in works

@@ -64,6 +64,16 @@ class LeaseCalls:
         del call
         return JSONResponse({"ok": True})
 
+    async def page(self, call: Call) -> Response:
+        """``GET /``: what people see who open the address in a browser."""
+        model = self.model(call)
+        text = f"""\
+{model.name} {model.version} for napari and 3D Slicer (nnInteractive): it works.
+
+Type the address of this page into the field of the server in the viewer.
+"""
+        return Response(text, media_type="text/plain; charset=utf-8")
+
     async def claim(self, call: Call) -> Response:
         """``POST /claim``: give away a lease."""
         model = self.model(call)

@@ -13,13 +13,14 @@ from gateway.core.images import ImageRecord, ImageStore
 from gateway.core.runtime import Admission, Catalog, Deadline
 from gateway.core.runtime.byte_lru import ByteLru
 from gateway.core.sessions import AnnotationRequest, Engine, SessionRow, Sessions
-from gateway.http.nninteractive.beginning import all_voxels, give_height, stroke_prompts, with_object
+from gateway.http.nninteractive.beginning import all_voxels, drawn_prompt, give_height, with_object
 from gateway.http.nninteractive.changes import change_memory
 from gateway.http.nninteractive.interactions import BoxDrawn, Interaction, PointSet, Seed, StrokeDrawn
 from gateway.http.nninteractive.leases import Lease, lease_lost
 from gateway.http.nninteractive.removal import without_region
 from gateway.http.nninteractive.window import SEGMENT, Window
-from gateway.http.windows.beginning import box_prompt, take_click
+from gateway.http.windows.beginning import box_prompt
+from gateway.http.windows.object_steps import ObjectSteps
 from sixpoint.errors import (
     FailedPrecondition,
     NothingToCorrect,
@@ -188,15 +189,17 @@ class Prompting:
         if isinstance(interaction, Seed):
             assert interaction.mask is not None
             return [interaction.mask]
-        if isinstance(interaction, StrokeDrawn):
-            return stroke_prompts(interaction, window.geometry, spec, has_object=window.steps > 0)
         if isinstance(interaction, BoxDrawn) and not interaction.positive:
             return [await self._removal(window, interaction, spec, principal=principal)]
         earlier = await self._prompts_so_far(window, principal)
-        if isinstance(interaction, PointSet):
+        if isinstance(interaction, PointSet | StrokeDrawn):
             if not (earlier or interaction.positive):
                 raise NothingToCorrect("there is no object yet: begin it with a positive prompt")
-            return take_click(Click(interaction.voxel, interaction.positive), earlier, window.geometry, spec)
+            drawn = drawn_prompt(interaction)
+            if isinstance(drawn, Lasso):
+                return [drawn]
+            steps = ObjectSteps(window.geometry, spec, memory=self._memory)
+            return await steps.of(drawn, earlier, lambda: self._mask(window, principal))
         region = interaction.region
         if window.steps:
             region = with_object(region, await self._mask(window, principal))

@@ -25,6 +25,7 @@ from gateway.http.nninteractive.bodies import (
     read_mask,
     read_meta,
     read_spacing,
+    reserve_unpacking,
 )
 from gateway.http.nninteractive.changes import change_memory, changed_reply, unchanged_reply
 from gateway.http.nninteractive.interactions import Interaction, StrokeDrawn, read_box, read_flag, read_point
@@ -87,6 +88,7 @@ class NnInteractive:
             async with self._uploads.take():
                 folder = await call.stack.enter_async_context(self._spool.folder())
                 path = await read_array(call, folder, max_bytes=self._files.max_body_bytes)
+                reserve_unpacking(path, folder)
                 async with call.while_connected(), lease.lock:
                     record = await self._files.store_decoded(
                         "gateway.http.decoding.arrays",

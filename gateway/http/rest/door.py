@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import Response
 
-from gateway.contract import AnnotationCalls, DatasetCalls, ModelCalls, SessionCalls
+from gateway.contract import AnnotationCalls, DatasetCalls, JobCalls, ModelCalls, SessionCalls
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, DeadlineLimits
 from gateway.core.runtime.fairness import Places
@@ -28,8 +28,10 @@ from gateway.http.rest.problems import problem_response
 from gateway.http.rest.resources.annotations import LabelFiles, annotation_operations
 from gateway.http.rest.resources.caller import me_operation
 from gateway.http.rest.resources.datasets import dataset_operations
+from gateway.http.rest.resources.dicom_masks import DicomMasks, dicom_mask_operation
 from gateway.http.rest.resources.downloads import download_operation
 from gateway.http.rest.resources.images import Images
+from gateway.http.rest.resources.jobs import job_operations
 from gateway.http.rest.resources.models import model_operations
 from gateway.http.rest.resources.segmentations import segmentation_operations
 from gateway.http.rest.resources.segments import segment_operations
@@ -49,6 +51,8 @@ def rest_door(
     engine: Engine,
     segmenter: Segmenter,
     datasets: DatasetCalls,
+    jobs: JobCalls,
+    streams: Places,
     uploads: Places,
     files: ImageFiles,
     spool: Spool,
@@ -64,6 +68,8 @@ def rest_door(
         engine: Carries out calls on segments.
         segmenter: Segments whole images.
         datasets: Calls on datasets.
+        jobs: Calls on jobs.
+        streams: Places of those who watch a job.
         uploads: Places of uploads.
         files: Stores images that come as files.
         spool: Files of running calls.
@@ -77,6 +83,8 @@ def rest_door(
         engine=engine,
         segmenter=segmenter,
         datasets=datasets,
+        jobs=jobs,
+        streams=streams,
         uploads=uploads,
         files=files,
         spool=spool,
@@ -96,7 +104,9 @@ def api_document() -> dict[str, Any]:
         catalog=none,
         engine=none,
         segmenter=none,
-        datasets=DatasetCalls(datasets=none, annotations=none, saver=none, assignments=none),
+        datasets=DatasetCalls(datasets=none, annotations=none, saver=none, assignments=none, removal=none),
+        jobs=JobCalls(none),
+        streams=none,
         uploads=none,
         files=none,
         spool=none,
@@ -114,6 +124,8 @@ def make_operations(
     engine: Engine,
     segmenter: Segmenter,
     datasets: DatasetCalls,
+    jobs: JobCalls,
+    streams: Places,
     uploads: Places,
     files: ImageFiles,
     spool: Spool,
@@ -123,6 +135,7 @@ def make_operations(
     """Return the operations; the arguments are those of :func:`rest_door`."""
     short, upload, segmentation = deadlines
     replies = MaskReplies(engine=engine, sessions=sessions, images=images, spool=spool, memory=memory)
+    dicom = DicomMasks(engine=engine, sessions=sessions, images=images, files=files, uploads=uploads, spool=spool)
     labels = LabelFiles(images=images, files=files, uploads=uploads, spool=spool, memory=memory)
     operations = [
         me_operation(short),
@@ -130,10 +143,12 @@ def make_operations(
         *Images(images=images, files=files, uploads=uploads, spool=spool).operations(short=short, upload=upload),
         download_operation(images, upload),
         *session_operations(SessionCalls(sessions=sessions, catalog=catalog), replies, short),
+        dicom_mask_operation(dicom, upload),
         *segment_operations(AnnotationCalls(engine), replies, short),
         *dataset_operations(datasets, short),
         *annotation_operations(datasets, labels, replies, (short, upload)),
         *segmentation_operations(segmenter, images, replies, segmentation),
+        *job_operations(jobs, streams, (short, segmentation)),
     ]
     return [*operations, _document_operation(operations, short)]
 

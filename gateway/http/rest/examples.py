@@ -11,6 +11,7 @@ __all__ = [
     "DATASET_LABELS",
     "FORK",
     "IMAGE_HEADER",
+    "JOB",
     "NEXT_IMAGE",
     "PROMPTS",
     "REVIEW",
@@ -18,6 +19,7 @@ __all__ = [
     "SESSION",
     "SESSION_CHANGE",
     "SKIP",
+    "SUBJECT",
 ]
 
 _DIGEST = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
@@ -45,6 +47,7 @@ PROMPTS: dict[str, Any] = {
     "request_id": "6f1b3c",
 }
 SEGMENTATION: dict[str, Any] = {"image_digest": _DIGEST, "model": "segmentation_hippocampus", "labels": []}
+JOB: dict[str, Any] = {"kind": "segment", "parameters": {"dataset": "livers", "model": "segmentation_hippocampus"}}
 IMAGE_HEADER: dict[str, Any] = {
     "geometry": {
         "size": [40, 36, 32],
@@ -70,3 +73,4 @@ ANNOTATION: dict[str, Any] = {
     "state": "ANNOTATION_STATE_SUBMITTED",
 }
 REVIEW: dict[str, Any] = {"state": "ANNOTATION_STATE_REJECTED", "reason": "the upper third is missing"}
+SUBJECT: dict[str, Any] = {"case_name": "case-1", "whole_patient": True}

@@ -16,7 +16,7 @@ from gateway.http.rest.preconditions import entity_tag, expected_revision, repet
 from gateway.http.rest.schemas import Schema, check, dump, schema_of, to_message
 from sixpoint.errors import InvalidArgument, Violation
 
-__all__ = ["NO_STORE", "body_schema", "json_answer", "query_schema", "read_request", "single_values"]
+__all__ = ["NO_STORE", "body_schema", "json_answer", "query_schema", "read_path", "read_request", "single_values"]
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -74,6 +74,19 @@ async def read_request(call: Call, kind: type[_Message], *, path: str, body: boo
         fields |= check(schema, lambda model: model.model_validate(query, strict=False), what="the request's query")
     _read_headers(request, descriptor, fields)
     return to_message(kind, fields)
+
+
+def read_path(request: Request, kind: type[_Message]) -> _Message:
+    """Read the message of a call whose body is a file: from its path alone.
+
+    Args:
+        request: The request.
+        kind: The message.
+
+    Raises:
+        InvalidArgument: The path is not valid.
+    """
+    return to_message(kind, _read_path(request, _descriptor(kind)))
 
 
 def _descriptor(kind: type[Message]) -> Descriptor:

@@ -23,6 +23,7 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    JsonValue,
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
@@ -122,6 +123,8 @@ def _definition(field: FieldDescriptor) -> tuple[Any, Any]:
 def _type(field: FieldDescriptor) -> Any:
     """The type of one value of a field."""
     if field.message_type is not None:
+        if field.message_type.full_name == "google.protobuf.Struct":
+            return dict[str, JsonValue]
         if field.message_type.full_name in _TEXTS:
             return _annotated(str, json_schema_extra=_time_schema(field.message_type.full_name))
         return schema_of(field.message_type)

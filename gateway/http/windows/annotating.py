@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gateway.core.access import Principal
 from gateway.core.runtime import Deadline, Model
-from gateway.core.sessions import AnnotationRequest, AnnotationResult, Engine, Session, Sessions
+from gateway.core.sessions import AnnotationRequest, AnnotationResult, Engine, Session, Sessions, StepRow
 from gateway.http.windows.handles import ImageHandle
+from gateway.http.windows.object_steps import ObjectSteps
 from sixpoint.errors import NothingToCorrect, ResourceExhausted, SessionExpired, SessionNotFound, StaleRevision
-from sixpoint.prompts import Click, Prompt
+from sixpoint.mask import PackedMask
+from sixpoint.prompts import Box, Click, ExtremePoints, Prompt
 
 __all__ = ["Annotating"]
+
+_Kind = TypeVar("_Kind", bound=Prompt)
 
 _ATTEMPTS = 5
 # Ended sessions of one image and model before a client has to send the image again.
@@ -117,13 +122,61 @@ class Annotating:
         Raises:
             SixpointError: As :meth:`gateway.core.sessions.Engine.annotate` does.
         """
+        return await self._on_segment(
+            handle,
+            model,
+            label,
+            principal,
+            lambda target, revision: self._advance(target, revision, prompts, deadline, opening),
+        )
+
+    async def click(
+        self,
+        handle: ImageHandle,
+        model: Model,
+        label: str,
+        clicks: Sequence[Click],
+        *,
+        steps: ObjectSteps,
+        principal: Principal,
+        deadline: Deadline,
+    ) -> AnnotationResult:
+        """Return the mask of an object of which clicks are all that is known.
+
+        Args:
+            handle: The client's window on an image.
+            model: Model that answers.
+            label: Name of the object.
+            clicks: All clicks on the object, at least one; the first one is in it.
+            steps: What the prompts of each step are.
+            principal: Who makes the call.
+            deadline: Moment by which the mask is needed.
+
+        Raises:
+            SixpointError: As :meth:`gateway.core.sessions.Engine.annotate` does.
+        """
+        return await self._on_segment(
+            handle,
+            model,
+            label,
+            principal,
+            lambda target, revision: self._click(target, revision, clicks, steps, deadline),
+        )
+
+    async def _on_segment(
+        self,
+        handle: ImageHandle,
+        model: Model,
+        label: str,
+        principal: Principal,
+        carry_out: Callable[[_Target, int], Awaitable[AnnotationResult]],
+    ) -> AnnotationResult:
+        """Carry out something on the segment of a label, again if another call of the window came between."""
         for attempt in range(_ATTEMPTS):
             session = await self.open(handle, model, principal=principal)
             try:
-                target, revision = await self._target(session, label, principal)
-                return await self._advance(target, revision, prompts, deadline, opening)
+                return await carry_out(*await self._target(session, label, principal))
             except StaleRevision:
-                # Another call of this window came between.
                 if attempt + 1 == _ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
@@ -143,17 +196,14 @@ class Annotating:
     async def _advance(
         self, target: _Target, revision: int, prompts: Sequence[Prompt], deadline: Deadline, opening: int
     ) -> AnnotationResult:
-        shown = await self._in_force(target)
+        steps = await self._in_force(target)
+        shown = None if steps is None else [prompt for step in steps for prompt in step.prompts]
         added = _added(shown, prompts)
         if added is None:
             revision = (await self._engine.reset(target.request(revision))).revision
             added = list(prompts)
         if not added:
-            current = await self._engine.mask(target.request(revision))
-            if current.revision != revision:
-                # It is another call's mask, or the empty one of a segment that another call begins anew.
-                raise StaleRevision("another call changed the object meanwhile; send the points again")
-            return current
+            return await self._current(target, revision)
         result: AnnotationResult | None = None
         for batch in _batches(added, opening=opening if len(added) == len(prompts) else 1):
             result = await self._engine.annotate(target.request(revision), batch, deadline=deadline)
@@ -162,15 +212,51 @@ class Annotating:
             raise NothingToCorrect("there is no object to correct: set points on it")
         return result
 
-    async def _in_force(self, target: _Target) -> list[Prompt] | None:
-        """The prompts of the segment's steps in force; None if they are too many to be compared."""
+    async def _click(
+        self, target: _Target, revision: int, clicks: Sequence[Click], steps: ObjectSteps, deadline: Deadline
+    ) -> AnnotationResult:
+        shown = await self._in_force(target) or []
+        # A step that begins the object anew repeats the clicks before it.
+        earlier = [prompt for step in shown if step.number >= shown[-1].start_step for prompt in step.prompts]
+        known = all(isinstance(prompt, Click | Box | ExtremePoints) for prompt in earlier)
+        added = _added([prompt for prompt in earlier if isinstance(prompt, Click)] if known else None, clicks)
+        if added is None or len(added) > _MAX_SINGLE_CLICKS:
+            if shown:
+                revision = (await self._engine.reset(target.request(revision))).revision
+            earlier, added = [], list(clicks)
+        if not added:
+            return await self._current(target, revision)
+        if len(added) > _MAX_SINGLE_CLICKS:
+            return await self._engine.annotate(target.request(revision), steps.at_once(clicks), deadline=deadline)
+        result: AnnotationResult | None = None
+
+        async def mask_so_far() -> PackedMask:
+            return (result or await self._current(target, revision)).mask
+
+        for click in added:
+            prompts = await steps.of(click, earlier, mask_so_far)
+            result = await self._engine.annotate(target.request(revision), prompts, deadline=deadline)
+            earlier = [*(earlier if len(prompts) == 1 else []), *prompts]
+            revision = result.revision
+        assert result is not None
+        return result
+
+    async def _current(self, target: _Target, revision: int) -> AnnotationResult:
+        current = await self._engine.mask(target.request(revision))
+        if current.revision != revision:
+            # It is another call's mask, or the empty one of a segment that another call begins anew.
+            raise StaleRevision("another call changed the object meanwhile; send the points again")
+        return current
+
+    async def _in_force(self, target: _Target) -> list[StepRow] | None:
+        """The segment's steps in force; None if they are too many to be compared."""
         page = await self._sessions.steps(target.session.row.id, principal=target.principal, segment=target.segment)
         if page.next_token:
             return None
-        return [prompt for step, in_force in page.steps if in_force for prompt in step.prompts]
+        return [step for step, in_force in page.steps if in_force]
 
 
-def _added(earlier: list[Prompt] | None, prompts: Sequence[Prompt]) -> list[Prompt] | None:
+def _added(earlier: Sequence[Prompt] | None, prompts: Sequence[_Kind]) -> list[_Kind] | None:
     """The prompts that are new; None if one that was carried out is no longer among them, so that all begins anew.
 
     Positive and negative points come in two lists, so that only the order within each is known.
@@ -184,7 +270,7 @@ def _added(earlier: list[Prompt] | None, prompts: Sequence[Prompt]) -> list[Prom
     return [new for before, now in zip(_by_kind(earlier), lists, strict=True) for new in now[len(before) :]]
 
 
-def _by_kind(prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Prompt], list[Prompt]]:
+def _by_kind(prompts: Sequence[_Kind]) -> tuple[list[_Kind], list[_Kind], list[_Kind]]:
     clicks = [prompt for prompt in prompts if isinstance(prompt, Click)]
     return (
         [prompt for prompt in prompts if not isinstance(prompt, Click)],

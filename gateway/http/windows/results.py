@@ -17,9 +17,10 @@ from gateway.http.requests.spool import SpoolFolder
 from gateway.http.windows.annotating import Annotating
 from gateway.http.windows.handles import ImageHandle
 from gateway.http.windows.label_files import FileFormat, label_map_bytes, write_label_map
+from gateway.http.windows.object_steps import ObjectSteps
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask, Timings, pack, voxels_of
-from sixpoint.prompts import ExtremePoints, Point, Prompt
+from sixpoint.prompts import Click, ExtremePoints, Point, Prompt
 
 __all__ = ["Result", "Results"]
 
@@ -73,6 +74,28 @@ class Results:
         """
         result = await self._annotating.annotate(
             handle, model, label, prompts, principal=call.principal, deadline=call.deadline, opening=opening
+        )
+        return Result([(1, result.mask)], {label: 1}, result.timings)
+
+    async def click(
+        self, call: Call, model: Model, handle: ImageHandle, label: str, clicks: Sequence[Click], *, geometry: Geometry
+    ) -> Result:
+        """Outline one object of which clicks are all that is known.
+
+        Args:
+            call: The call.
+            model: Model that answers.
+            handle: The client's window on the image.
+            label: Name of the object.
+            clicks: All clicks on the object; the first one is in it.
+            geometry: Geometry of the image.
+
+        Raises:
+            SixpointError: As :meth:`gateway.http.windows.annotating.Annotating.click` does.
+        """
+        steps = ObjectSteps(geometry, model.spec, memory=self._memory)
+        result = await self._annotating.click(
+            handle, model, label, clicks, steps=steps, principal=call.principal, deadline=call.deadline
         )
         return Result([(1, result.mask)], {label: 1}, result.timings)
 

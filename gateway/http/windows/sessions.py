@@ -36,7 +36,7 @@ from sixpoint.errors.shortening import quoted
 from sixpoint.model_spec import Task
 from sixpoint.volume import VOXEL_TYPES
 
-__all__ = ["ClientSessions", "image_file_name"]
+__all__ = ["ClientSessions", "image_file_header", "image_file_name"]
 
 _AIAA_FIELD = re.compile(r"image[0-9]*|datapoint")
 _DICOM = (".dcm", ".dicom", ".ima")
@@ -164,7 +164,7 @@ class ClientSessions:
         folder.reserve(record.byte_count)
         path = folder.path / "image"
         await asyncio.to_thread(image.volume.array.tofile, path)
-        header = nrrd_header(record.geometry, VOXEL_TYPES[record.voxel_type], encoding="raw")
+        header = image_file_header(record)
         disposition = {"content-disposition": f'attachment; filename="{image_file_name(record.digest)}"'}
         return FileReply(path, media_type="application/octet-stream", before=header, headers=disposition)
 
@@ -187,6 +187,11 @@ def _only_file(files: Sequence[FormFile], field: str) -> FormFile:
             f"the form has {len(files)} files; expected one in its field {field}: a volume (.nii, .nii.gz, .nrrd, .mha)"
         )
     return files[0]
+
+
+def image_file_header(record: ImageRecord) -> bytes:
+    """Return what stands before the voxels in the file of an image, which is NRRD."""
+    return nrrd_header(record.geometry, VOXEL_TYPES[record.voxel_type], encoding="raw")
 
 
 def image_file_name(digest: str) -> str:

@@ -1,4 +1,4 @@
-"""Datasets: made, listed, grown; the next image to annotate, and images that are given back."""
+"""Datasets: made, listed, grown; the next image to annotate, and images that are given back or removed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.contract import DatasetCalls
 from gateway.core.access import Role
 from gateway.core.runtime import DeadlineLimits
-from gateway.http.rest.examples import DATASET, DATASET_IMAGES, DATASET_LABELS, NEXT_IMAGE, SKIP
+from gateway.http.rest.examples import DATASET, DATASET_IMAGES, DATASET_LABELS, NEXT_IMAGE, SKIP, SUBJECT
 from gateway.http.rest.operations import Operation, contract_operation
 from sixpoint.v1 import dataset_service_pb2 as dataset_pb
 
@@ -21,7 +21,12 @@ IMAGE_PATH = f"{DATASET_PATH}/images/{{image_digest}}"
 
 def dataset_operations(calls: DatasetCalls, deadlines: DeadlineLimits) -> Sequence[Operation]:
     """The operations on datasets and their images."""
-    return [*_datasets(calls, deadlines), *_images(calls, deadlines), *_assignments(calls, deadlines)]
+    return [
+        *_datasets(calls, deadlines),
+        *_images(calls, deadlines),
+        *_assignments(calls, deadlines),
+        *_removal(calls, deadlines),
+    ]
 
 
 def _datasets(calls: DatasetCalls, deadlines: DeadlineLimits) -> list[Operation]:
@@ -130,5 +135,35 @@ def _assignments(calls: DatasetCalls, deadlines: DeadlineLimits) -> list[Operati
             in_body=True,
             status=204,
             example=SKIP,
+        ),
+    ]
+
+
+def _removal(calls: DatasetCalls, deadlines: DeadlineLimits) -> list[Operation]:
+    # In the body of a POST: what is in addresses is found in the logs of proxies.
+    return [
+        contract_operation(
+            "POST",
+            f"{DATASET_PATH}/traces",
+            "traceImages",
+            "List what is kept of a case or a patient",
+            dataset_pb.TraceImagesRequest,
+            calls.trace_images,
+            Role.ENGINEER,
+            deadlines,
+            in_body=True,
+            example=SUBJECT,
+        ),
+        contract_operation(
+            "POST",
+            f"{DATASET_PATH}/remove",
+            "removeImages",
+            "Remove a case or a patient for good",
+            dataset_pb.RemoveImagesRequest,
+            calls.remove_images,
+            Role.ADMIN,
+            deadlines,
+            in_body=True,
+            example=SUBJECT,
         ),
     ]

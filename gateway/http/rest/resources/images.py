@@ -75,6 +75,9 @@ class Images:
             short: Deadline of short calls.
             upload: Deadline of uploads.
         """
+        return [*self._uploading(upload), *self._describing(short)]
+
+    def _uploading(self, upload: DeadlineLimits) -> list[Operation]:
         image = schema_of(image_pb.Image.DESCRIPTOR)
         return [
             Operation(
@@ -121,6 +124,11 @@ class Images:
                 status=201,
                 answer=image,
             ),
+        ]
+
+    def _describing(self, short: DeadlineLimits) -> list[Operation]:
+        image = schema_of(image_pb.Image.DESCRIPTOR)
+        return [
             Operation(
                 "GET",
                 _IMAGE,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 from fastapi import Response
 from fastapi.sse import format_sse_event
@@ -19,24 +16,19 @@ from gateway.core.runtime import DeadlineLimits
 from gateway.core.segmentation.events import LabelMask, SegmentationEvent
 from gateway.core.segmentation.segmenter import Segmenter
 from gateway.http.calls import Call
-from gateway.http.errors import as_refusal
+from gateway.http.rest.event_stream import EVENT_STREAM, EventReply
 from gateway.http.rest.examples import SEGMENTATION
 from gateway.http.rest.masks import FILE_FORMS, MaskReplies
-from gateway.http.rest.messages import NO_STORE, read_request
+from gateway.http.rest.messages import read_request
 from gateway.http.rest.operations import BINARY, Operation, Parameter
 from gateway.http.rest.preconditions import choose_form
-from gateway.http.rest.problems import problem_content
 from gateway.http.rest.schemas import dump
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["segmentation_operations"]
 
 _PATH = "/segmentations"
-_EVENTS = "text/event-stream"
-_FORMS = (("events", _EVENTS), *FILE_FORMS)
-# Proxies cut connections that are silent for a minute or so.
-_BEAT_SECONDS = 15.0
-_BEAT = b": still running\n\n"
+_FORMS = (("events", EVENT_STREAM), *FILE_FORMS)
 
 
 def segmentation_operations(
@@ -68,7 +60,7 @@ def segmentation_operations(
             await call.stack.enter_async_context(aclosing(events))
             async with call.while_connected():
                 first = await anext(events)
-            return _EventReply(call, first, events)
+            return EventReply(call, _events(first, events))
         async with call.while_connected(), aclosing(events):
             parts = [(event.number, event.mask) async for event in events if isinstance(event, LabelMask)]
             return await replies.file(call, request.image_digest, parts, form=form)
@@ -94,53 +86,16 @@ def segmentation_operations(
                     {"type": "string", "enum": [name for name, _ in _FORMS]},
                 )
             ],
-            media={_EVENTS: {"type": "string"}, **{media_type: BINARY for _, media_type in FILE_FORMS}},
+            media={EVENT_STREAM: {"type": "string"}, **{media_type: BINARY for _, media_type in FILE_FORMS}},
             example=SEGMENTATION,
         )
     ]
 
 
-class _EventReply(Response):
-    """The events of a segmentation, as they happen."""
-
-    media_type = _EVENTS
-
-    def __init__(self, call: Call, first: SegmentationEvent, events: AsyncIterator[SegmentationEvent]) -> None:
-        super().__init__(headers={**NO_STORE, "x-accel-buffering": "no"})
-        del self.headers["content-length"]
-        self._call = call
-        self._first = first
-        self._events = events
-        self._turn = asyncio.Lock()
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        """Send the events."""
-        del scope, receive
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        beating = asyncio.create_task(self._beat(send))
-        try:
-            async with self._call.while_connected():
-                await self._write(send, await _event(self._first))
-                async for event in self._events:
-                    await self._write(send, await _event(event))
-        except Exception as failure:
-            refusal = as_refusal(failure)
-            await self._write(send, format_sse_event(data_str=json.dumps(problem_content(refusal)), event="problem"))
-            await send({"type": "http.response.body", "body": b""})
-            raise refusal from failure
-        finally:
-            beating.cancel()
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _beat(self, send: Any) -> None:
-        with contextlib.suppress(Exception):
-            while True:
-                await asyncio.sleep(_BEAT_SECONDS)
-                await self._write(send, _BEAT)
-
-    async def _write(self, send: Any, content: bytes) -> None:
-        async with self._turn:
-            await send({"type": "http.response.body", "body": content, "more_body": True})
+async def _events(first: SegmentationEvent, others: AsyncIterator[SegmentationEvent]) -> AsyncIterator[bytes]:
+    yield await _event(first)
+    async for event in others:
+        yield await _event(event)
 
 
 async def _event(event: SegmentationEvent) -> bytes:
