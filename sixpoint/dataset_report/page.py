@@ -31,7 +31,10 @@ def render_page(figures: DatasetFigures, pictures: Sequence[Thumbnail] = ()) -> 
         f"<p>Images: {images}. Accepted: {figures.dataset.accepted_count}. Labels: "
         f"{escape(', '.join(label.name for label in figures.dataset.labels)) or 'none'}.</p>",
         _section("Does it get easier?", _effort(figures)),
-        _section("What the versions reached on held-out cases", _learning_curve(figures.decisions)),
+        _section(
+            "What the versions reached on held-out cases",
+            _learning_curve(figures.decisions, labels=len(figures.labels)),
+        ),
         _section("Versions and decisions", [_timeline(figures.decisions)]),
         _section("People", [_people(figures)]),
         _section("Labels", [_labels(figures)]),
@@ -67,9 +70,12 @@ def _effort(figures: DatasetFigures) -> Iterable[str]:
         )
 
 
-def _learning_curve(decisions: Sequence[Decision]) -> Iterable[str]:
+def _learning_curve(decisions: Sequence[Decision], *, labels: int) -> Iterable[str]:
     measured = [(each.round, each.facts) for each in decisions if isinstance(each.facts, PublishFacts)]
     names = [name for name in dict.fromkeys(n for _, facts in measured for n in facts.trained) if _is_shown(name)]
+    if labels == 1:
+        # The Dice of the only label is that of all.
+        names = [name for name in names if name == "dice" or name.startswith("dice_clicks_")]
     series = []
     for name in names:
         points = [(float(number), facts.trained[name]) for number, facts in measured if name in facts.trained]

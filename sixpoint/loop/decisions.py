@@ -97,12 +97,15 @@ class TrialFacts(_Facts):
         serving: Work with the version that serves, since the trial began.
         candidate: Work with the version on trial.
         days: Days since the trial began.
+        state: What the version on trial does now: "candidate" while it is on trial, "serving" where it was promoted,
+            anything else where its trial was ended, by hand or by a call that was killed before it recorded so.
     """
 
     kind: Literal["trial"] = "trial"
     serving: Work
     candidate: Work
     days: float
+    state: str = "candidate"
 
 
 Facts = Annotated[TrainFacts | PublishFacts | TrialFacts, Field(discriminator="kind")]
@@ -218,6 +221,13 @@ def _decide_publishing(rules: Rules, facts: PublishFacts) -> Verdict:
 
 def _decide_trial(rules: Rules, facts: TrialFacts) -> Verdict:
     trial = rules.trial
+    if facts.state == "serving":
+        return _verdict(Choice.PROMOTE, "it serves already: by hand, or by a call that ended before it recorded so")
+    if facts.state != "candidate":
+        return _verdict(
+            Choice.END_TRIAL,
+            f"it is on trial no more ({facts.state}): by hand, or by a call that ended before it recorded so",
+        )
     fewest = min(facts.serving.masks, facts.candidate.masks)
     if fewest < trial.masks:
         text = (

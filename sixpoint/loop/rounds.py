@@ -111,7 +111,7 @@ class Learning:
             rules=self.rules,
             facts=facts,
             verdict=verdict,
-            started_from=str(self._serving()),
+            started_from=self._serving(),
             annotations=tuple(case.annotation_digest for case in read_manifest(data).cases if case.split != "test"),
             considered=tuple(each.digest for each in accepted),
         )
@@ -155,7 +155,9 @@ class Learning:
 
     def _publish(self, folder: Path, rules: Rules) -> str:
         # The gates compared both versions on the same cases; the exporter knows only what each was measured on then.
-        arguments = ["publish", str(folder / "run" / "checkpoint.pt"), "--name", rules.model, "--force", "--json"]
+        # Of this very checkpoint a call that was killed may have published a version, and not have recorded it.
+        arguments = ["publish", str(folder / "run" / "checkpoint.pt"), "--name", rules.model, "--once", "--json"]
+        arguments += ["--force"]
         arguments += ["--share", f"{rules.publish.share:g}", *self._repository_arguments()]
         published: dict[str, Any] = run_json("exporter", arguments)
         return str(published["version"])
@@ -167,14 +169,16 @@ class Learning:
             serving=_work(since, rules.model, published.started_from),
             candidate=_work(since, rules.model, published.version),
             days=round(_days_since(published.time), 3),
+            state=self._states(rules.model).get(published.version, "removed"),
         )
         verdict = decide(rules, facts)
         if verdict.choice is Choice.WAIT:
             self._say_verdict(verdict)
             return verdict
-        share = "1" if verdict.choice is Choice.PROMOTE else "0"
-        arguments = ["promote", rules.model, published.version, "--share", share, "--force", "--json"]
-        run_json("exporter", [*arguments, *self._repository_arguments()])
+        if facts.state == "candidate":
+            share = "1" if verdict.choice is Choice.PROMOTE else "0"
+            arguments = ["promote", rules.model, published.version, "--share", share, "--force", "--json"]
+            run_json("exporter", [*arguments, *self._repository_arguments()])
         self._record(published, facts, verdict, version=published.version)
         return verdict
 
@@ -195,11 +199,15 @@ class Learning:
                 latest.setdefault(info.image_digest, info)
         return list(latest.values())
 
-    def _serving(self) -> int:
-        listed = run_json("exporter", ["versions", self.rules.model, "--json", "--repository", str(self.repository)])
-        for version in listed:
-            if version["state"] == "serving":
-                return int(version["version"])
+    def _states(self, model: str) -> dict[str, str]:
+        """What each version of a model does, by its number: "serving", "candidate" and so on."""
+        listed = run_json("exporter", ["versions", model, "--json", "--repository", str(self.repository)])
+        return {str(version["version"]): str(version["state"]) for version in listed}
+
+    def _serving(self) -> str:
+        for version, state in self._states(self.rules.model).items():
+            if state == "serving":
+                return version
         raise FailedPrecondition(
             f"{self.repository} has no version of {quoted(self.rules.model)} that serves: publish one first, or name "
             "the repository that Triton serves by --repository"

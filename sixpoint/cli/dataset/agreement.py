@@ -72,6 +72,9 @@ def review(
         Path | None, typer.Option("--output", "-o", help="New folder for image, masks and picture of each.")
     ] = None,
     case: Annotated[str, typer.Option(help="Only those of this case.")] = "",
+    drafts: Annotated[
+        bool, typer.Option("--drafts", help="Drafts instead, such as those of `dataset segment`.")
+    ] = False,
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,7 +90,7 @@ def review(
         cases = {image.digest: image.case_name for image in client.datasets.images(name)}
         waiting = [
             info
-            for info in reversed(client.datasets.annotations(name, state="submitted"))
+            for info in reversed(client.datasets.annotations(name, state="draft" if drafts else "submitted"))
             if info.image_digest in cases and case in ("", cases[info.image_digest])
         ]
         for number, info in enumerate(waiting if output else (), 1):
@@ -105,7 +108,7 @@ def review(
             )
         )
     if not waiting:
-        console.print("no annotation waits for a review")
+        console.print("there is no draft" if drafts else "no annotation waits for a review; --drafts shows drafts")
     elif output:
         console.print(escape(f"wrote {len(waiting)} to {output}"))
 

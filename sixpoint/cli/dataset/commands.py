@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,7 +25,7 @@ from sixpoint.cli.common import (
 )
 from sixpoint.cli.dataset.group import NameArgument, annotation_facts, dataset, dataset_facts, image_facts
 from sixpoint.cli.tables import print_table
-from sixpoint.client import Client, DatasetImage, DatasetInfo, DatasetLabel
+from sixpoint.client import Client, DatasetImage, DatasetInfo, DatasetLabel, NextImage
 from sixpoint.errors import InvalidArgument, VolumeError
 from sixpoint.protocol import DEFAULT_SERVER
 from sixpoint.volume import Volume, check_suffix
@@ -150,7 +151,13 @@ def images(
 def next_image(
     name: NameArgument,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="New file to write the image to.")] = None,
-    strategy: Annotated[str, typer.Option(help="first or random.")] = "first",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="first, random, label (one with the label that has the fewest accepted masks), uncertain (the model "
+            "of the last `sixpoint dataset segment` is least certain of it) or different (from what is annotated)."
+        ),
+    ] = "first",
     readers: Annotated[int, typer.Option(min=1, max=20, help="Number of people who annotate each image.")] = 1,
     skip: Annotated[str, typer.Option(help="Skip the image that you have, for this reason.", metavar="REASON")] = "",
     server: ServerOption = DEFAULT_SERVER,
@@ -167,11 +174,13 @@ def next_image(
         if image is not None and output is not None:
             _write_image(client, image, output)
     if as_json:
-        print_json(image_facts(image) if image else None)
+        print_json(_next_facts(image) if image else None)
     elif image is None:
         Console(highlight=False).print("no image waits for you")
     else:
-        Console(highlight=False).print(escape(f"next: {image.case_name} ({image.split}), image {image.digest[:12]}"))
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(escape(f"next: {image.case_name} ({image.split}), image {image.digest[:12]}"))
+        console.print(escape(f"why: {image.reason}"))
 
 
 @dataset.command(epilog="Example: sixpoint dataset save abdomen fqgwjm62dynp8sbxe3vkrhta5c --absent spleen")
@@ -194,6 +203,12 @@ def save(
         counts = ", ".join(f"{label} {count} voxels" for label, count in info.voxel_counts.items())
         text = f"saved {info.id} (version {info.version}, {info.state}): {counts}; prompts: {info.prompt_count}"
         Console(highlight=False, soft_wrap=True).print(escape(text))
+
+
+def _next_facts(image: NextImage) -> Mapping[str, Any]:
+    """An image to annotate as JSON; without a score it is unscored."""
+    score = None if image.score is None else {**vars(image.score), "entropies": dict(image.score.entropies)}
+    return {**image_facts(image), "reason": image.reason, "waiting": image.waiting_count, "score": score}
 
 
 def _write_image(client: Client, image: DatasetImage, output: Path) -> None:

@@ -36,7 +36,12 @@ def import_folder(
     layout: Annotated[SourceLayout | None, typer.Option(help="Layout of the folder; by default recognised.")] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option("--label", "-l", help="Name of a label in label maps; may be repeated.", metavar="NUMBER=NAME"),
+        typer.Option(
+            "--label",
+            "-l",
+            help="Label to import, and its name; may be repeated. The others are left, and said to be.",
+            metavar="NUMBER=NAME",
+        ),
     ] = None,
     leave_out: Annotated[
         list[int] | None, typer.Option(min=1, help="Number of a label that is not imported; may be repeated.")
@@ -80,7 +85,8 @@ def import_folder(
     if as_json:
         cases = [vars(case) for case in result.cases]
         facts = {"layout": found.layout, "dry_run": dry_run, "cases": cases, "left_out": result.left_out}
-        print_json({**facts, "new_labels": list(result.new_labels)})
+        labels = {"new_labels": list(result.new_labels), "labels_left": result.labels_left}
+        print_json({**facts, **labels})
     else:
         _print(result, layout=found.layout, dry_run=dry_run)
 
@@ -90,6 +96,9 @@ def _print(result: ImportResult, *, layout: str, dry_run: bool) -> None:
     console.print(f"layout: {layout}")
     if result.new_labels:
         console.print(escape(f"{'would add' if dry_run else 'added'} labels: {', '.join(result.new_labels)}"))
+    if result.labels_left:
+        labels = ", ".join(f"{number} {label}".strip() for number, label in result.labels_left.items())
+        console.print(escape(f"left, since --label names others: {labels}"))
     verb = "would import" if dry_run else "imported"
     for case in result.cases:
         labels = ", ".join(f"{label} {count} voxels" for label, count in case.voxel_counts.items()) or "no masks"

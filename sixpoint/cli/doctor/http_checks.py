@@ -11,7 +11,7 @@ from importlib.metadata import version
 from urllib.parse import urljoin
 
 from sixpoint.cli.doctor.connection import Finding, check_certificate, check_port, expects_tls
-from sixpoint.cli.doctor.http_doors import DOORS, check_door, explain_refusal
+from sixpoint.cli.doctor.http_doors import DOORS, PACS, check_dicomweb, check_door, explain_refusal
 from sixpoint.cli.doctor.http_exchange import Asker, NoReply, Proxy, Reply, find_proxy
 from sixpoint.cli.doctor.http_url import HttpUrl, door_name, has_scheme, parse_url, without_tokens
 from sixpoint.client import TlsFiles
@@ -83,7 +83,7 @@ def _token(url: HttpUrl) -> tuple[str, Finding | None]:
 
 
 def _check_site(asker: Asker, url: HttpUrl) -> Iterator[Finding]:
-    root, name = _split(url)
+    root, name, typed = _split(url)
     try:
         page = asker.get(root.at(f"{root.path}/"))
     except NoReply as error:
@@ -96,6 +96,9 @@ def _check_site(asker: Asker, url: HttpUrl) -> Iterator[Finding]:
         return
     yield Finding("gateway", True, f"sixpoint {mark[1]} answers at {root.at(root.path or '/')}")
     yield from _check_version(mark[1])
+    if name == PACS:
+        yield from check_dicomweb(asker, url, door=url)
+        return
     names = list(map(door_name, _LISTED.findall(page.text)))
     if name and name not in names:
         seen = f"this gateway has no door {name}; it has: {', '.join(names) or 'none'}"
@@ -108,16 +111,19 @@ def _check_site(asker: Asker, url: HttpUrl) -> Iterator[Finding]:
         except NoReply as error:
             yield Finding(f"door {each}", False, error.seen, "Look at the gateway's log.")
             continue
-        yield from check_door(asker, door, each, page)
+        yield from check_door(asker, door, each, page, typed=typed if name else None)
 
 
-def _split(url: HttpUrl) -> tuple[HttpUrl, str]:
-    """The address of the page that lists the doors, and the door that an address leads to; empty for all."""
+def _split(url: HttpUrl) -> tuple[HttpUrl, str, str]:
+    """The address of the page that lists the doors, the door that an address leads to, and what is behind that.
+
+    Both are empty for all doors.
+    """
     for name in DOORS:
-        before, mark, _ = f"{url.path}/".partition(f"/{name}/")
+        before, mark, behind = f"{url.path}/".partition(f"/{name}/")
         if mark:
-            return url.at(before), name
-    return url, ""
+            return url.at(before), name, behind.strip("/")
+    return url, "", ""
 
 
 def _no_tls(url: HttpUrl) -> Finding | None:

@@ -10,7 +10,10 @@ from sixpoint.cli.doctor.connection import Finding
 from sixpoint.cli.doctor.http_exchange import Asker, NoReply, Reply
 from sixpoint.cli.doctor.http_url import HttpUrl
 
-__all__ = ["DOORS", "check_door", "explain_refusal"]
+__all__ = ["DOORS", "PACS", "check_dicomweb", "check_door", "explain_refusal"]
+
+PACS = "proxy/dicom"
+"""Path of the gateway's DICOMweb, which has no page."""
 
 _MODEL = re.compile(r"^  (\S+) \S+: ", re.MULTILINE)
 # What ITK-SNAP asks for (MINIMUM_SERVER_VERSION in its DeepLearningSegmentationModel.cxx).
@@ -64,6 +67,8 @@ def _anything(content: object) -> None:
 
 
 DOORS: Mapping[str, Mapping[str, Callable[[object], list[str] | None]]] = {
+    # First: it is served within the door of MONAI Label, too.
+    PACS: {},
     "monailabel": {"/info/": _monai_label},
     "aiaa": {"/v1/models": _aiaa},
     "nninteractive": {"/{model}/healthz": _anything},
@@ -75,7 +80,7 @@ DOORS: Mapping[str, Mapping[str, Callable[[object], list[str] | None]]] = {
 """For each door, paths that its viewers ask first, and the function that reads the models in the answer."""
 
 
-def check_door(asker: Asker, url: HttpUrl, name: str, page: Reply) -> Iterator[Finding]:
+def check_door(asker: Asker, url: HttpUrl, name: str, page: Reply, *, typed: str | None = None) -> Iterator[Finding]:
     """Check one door.
 
     Args:
@@ -83,10 +88,14 @@ def check_door(asker: Asker, url: HttpUrl, name: str, page: Reply) -> Iterator[F
         url: Address of the door.
         name: Name of the door.
         page: Its page.
+        typed: What the person typed behind the door's name; None if the person did not ask for this door.
     """
     what = f"door {name}"
     if page.status != HTTPStatus.OK:
         yield explain_refusal(page, what, url, token=bool(asker.token))
+        return
+    if name == "ohif":
+        yield from _check_ohif(asker, url, page, wanted=typed is not None)
         return
     listed = _MODEL.findall(page.text.partition("Models:")[2])
     models: list[str] | None = None
@@ -115,7 +124,43 @@ def check_door(asker: Asker, url: HttpUrl, name: str, page: Reply) -> Iterator[F
             "Export one into the model repository: `exporter export CHECKPOINT`. Some are shown to some tenants only.",
         )
         return
+    if name == "nninteractive" and typed is not None and typed not in names:
+        seen = f"this door has no model {typed}" if typed else "the name of a model is missing at its end"
+        yield Finding("address", False, seen, f"Write {' or '.join(f'{url}/{each}' for each in names)}.")
+        return
     yield Finding(what, True, f"{url} {'serves ' + ', '.join(names) if names else 'answers'}")
+
+
+def _check_ohif(asker: Asker, url: HttpUrl, page: Reply, *, wanted: bool) -> Iterator[Finding]:
+    if not page.headers.get("content-type", "").startswith("text/html"):
+        seen = f"{url} answers, and has no OHIF to show"
+        advice = "Whoever manages the gateway can give it one: docs/how-to/viewers/ohif.md."
+        yield Finding("door ohif", not wanted, seen, advice if wanted else "")
+        return
+    yield Finding("door ohif", True, f"{url} shows OHIF")
+    yield from check_dicomweb(asker, url.at(f"{url.path.removesuffix('/ohif')}/{PACS}"), door=url)
+
+
+def check_dicomweb(asker: Asker, url: HttpUrl, *, door: HttpUrl) -> Iterator[Finding]:
+    """Check the way to the DICOMweb server behind a gateway.
+
+    Args:
+        asker: Asks the gateway.
+        url: Address of the gateway's DICOMweb.
+        door: Address that the person typed.
+    """
+    try:
+        reply = asker.get(url.at(f"{url.path}/studies?limit=1"))
+    except NoReply as error:
+        yield Finding("DICOMweb", False, error.seen, _LOG)
+        return
+    if reply.status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
+        yield Finding("DICOMweb", True, f"{url} passes searches on to a server")
+        return
+    if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or not reply.detail:
+        yield explain_refusal(reply, "DICOMweb", door, token=bool(asker.token))
+        return
+    yield Finding("DICOMweb", False, reply.detail, "`gateway doctor`, where the gateway runs, asks the server itself.")
 
 
 def explain_refusal(reply: Reply, what: str, url: HttpUrl, *, token: bool) -> Finding:
