@@ -129,13 +129,13 @@ class WorkerJob(ValuesModel):
 
 
 class Worker(ValuesModel):
-    """A place for programs beside the gateway that a later version brings; this one has none."""
+    """Workers, which run jobs beside the gateways; a Deployment of its own."""
 
     enabled: bool = False
     """Whether there is a Deployment of workers."""
     replicas: int = Field(default=1, ge=0)
     """Number of workers."""
-    command: list[str] = []
+    command: list[str] = ["gateway", "worker"]
     """Command of the container, from the gateway's image."""
     pod: Pod = Pod(resources={"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "4Gi"}})
     """What the pods are given."""

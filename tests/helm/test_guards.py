@@ -60,7 +60,7 @@ REFUSED: list[tuple[Values, str, Values]] = [
         "no node could be drained",
         {"gateway": {"pdb": {"minAvailable": 0}}},
     ),
-    ({"worker": {"enabled": True}, **SHARED}, "worker.command is empty", {"worker": {"enabled": False}}),
+    ({"worker": {"enabled": True, "command": []}, **SHARED}, "worker.command is empty", {"worker": {"enabled": False}}),
     ({"worker": {"enabled": True, "command": ["work"]}}, "workers need a database", SHARED),
     ({"worker": {"job": {"enabled": True}}}, "worker.job.command is empty", {"worker": {}}),
     (triton(enabled=False), "set triton.external.url", triton(enabled=False, external={"url": "gpu:8001"})),

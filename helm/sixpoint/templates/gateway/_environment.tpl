@@ -92,6 +92,8 @@ triton_url: triton.enabled or triton.external.url
 {{- $_ := set $own "tls_key_file" "/run/tls/tls.key" }}
 {{- with $values.tls.clientCa.existingSecret }}{{ $_ := set $own "tls_client_ca_file" "/run/secrets/sixpoint/client-ca.crt" }}{{ end }}
 {{- end }}
+{{- /* Workers are pods of their own. */}}
+{{- $_ := set $own "job_workers" "0" }}
 {{- range $name, $value := mergeOverwrite $own (deepCopy $values.gateway.settings) -}}
 SIXPOINT_{{ upper $name }}: {{ include "sixpoint.text" $value | quote }}
 {{ end }}
