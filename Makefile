@@ -24,7 +24,7 @@ SERVER_STAMP := $(VENV)/.sixpoint-server
 DEV_STAMP := $(VENV)/.sixpoint-dev
 TRITON := $(or $(SIXPOINT_TRITON_ENVIRONMENT),.triton)
 
-.PHONY: help demo circle serve test lint docs protos chart chart-package chart-scan rehearsal wheels containers sbom audit setup setup-dev triton python clean
+.PHONY: help demo circle serve test lint docs protos chart chart-package chart-scan rehearsal viewers pictures wheels containers sbom audit setup setup-dev triton python clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -86,8 +86,11 @@ audit: setup .venv-supply ## Look up the installed packages in the database of k
 .venv-supply: | python
 	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet --disable-pip-version-check "cyclonedx-bom>=7,<8" "pip-audit>=2.9,<3"
 
-viewers: setup-dev ## Download real viewers (3.6 GB on disk, once), and annotate through them; SLICER_MODULE, SLICER_NNINTERACTIVE, AIAA_CLIENT=folders with sources
-	VIEWERS=1 $(BIN)/python -m pytest --timeout 900 tests/viewers tests/gateway/http/test_same_masks.py
+viewers: setup-dev ## Download real viewers (3.6 GB in out/viewers, once), annotate through them, and list them: CONTRIBUTING.md
+	VIEWERS=1 $(BIN)/python -m pytest --timeout 900 tests/viewers tests/gateway/http/rest/test_examples.py tests/gateway/http/test_same_masks.py
+
+pictures: setup-dev ## Run the tutorials, trainings included, and replace the pictures on their pages; look at them before you commit
+	TUTORIAL_PICTURES=docs/tutorial $(BIN)/python -m pytest tests/docs/test_blocks.py -k tutorial
 
 setup: $(SERVER_STAMP) triton ## Set up what demo and serve need
 

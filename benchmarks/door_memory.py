@@ -15,12 +15,10 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import httpx
 import numpy as np
@@ -28,14 +26,13 @@ import psutil
 import typer
 
 from benchmarks.servers.local_servers import free_ports, running
-from benchmarks.servers.processes import MIB, servers
+from benchmarks.servers.processes import MIB, Sampling, resident, servers
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume, voxel_type_number
 
 __all__ = ["DOORS", "DoorMemory", "main", "measure"]
 
 _LARGE, _SMALL = (512, 512, 256), (32, 32, 16)
-_SAMPLE_S = 0.004
 _TIMEOUT_S = 300.0
 
 Send = Callable[[httpx.Client, Volume, Path], httpx.Response]
@@ -61,38 +58,26 @@ class DoorMemory:
     reader_mib: float
 
 
-class _Peak:
-    """Highest memory of a gateway, of its readers, and of both, in a ``with`` block."""
+class _DoorSampling(Sampling[tuple[int, int]]):
+    """Memory of a gateway, and of the programs that read files for it, within a ``with`` block."""
 
     def __init__(self, gateway: psutil.Process, others: set[int]) -> None:
-        self._gateway, self._others = gateway, others
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.gateway = self.readers = 0
-        self.samples: list[tuple[int, int]] = []
+        super().__init__(
+            lambda: (
+                resident([gateway]),
+                resident([child for child in gateway.children() if child.pid not in others]),
+            )
+        )
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    @property
+    def gateway(self) -> int:
+        """Highest number of bytes of the gateway."""
+        return max(gateway for gateway, _ in self.samples)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end.set()
-        self._thread.join()
-        self.gateway = max(gateway for gateway, _ in self.samples)
-        self.readers = max(readers for _, readers in self.samples)
-
-    def _watch(self) -> None:
-        while not self._end.wait(_SAMPLE_S):
-            readers = 0
-            for child in self._gateway.children():
-                if child.pid not in self._others:
-                    try:
-                        readers += child.memory_info().rss
-                    except psutil.NoSuchProcess:
-                        continue
-            self.samples.append((self._gateway.memory_info().rss, readers))
+    @property
+    def readers(self) -> int:
+        """Highest number of bytes of the programs that read files."""
+        return max(readers for _, readers in self.samples)
 
 
 def make_image(size: tuple[int, int, int], *, seed: int) -> Volume:
@@ -194,12 +179,12 @@ def measure(door: str, *, triton_url: str) -> DoorMemory:
     ):
         (gateway,) = servers(addresses.gateway, children=False)
         others = {child.pid for child in gateway.children()}
-        small = _Peak(gateway, others)
+        small = _DoorSampling(gateway, others)
         with small:
             send(client, make_image(_SMALL, seed=0), Path(folder)).raise_for_status()
         image = make_image(_LARGE, seed=1)
-        idle = gateway.memory_info().rss
-        large = _Peak(gateway, others)
+        idle = resident([gateway])
+        large = _DoorSampling(gateway, others)
         with large:
             send(client, image, Path(folder)).raise_for_status()
     nbytes = image.array.nbytes

@@ -44,7 +44,16 @@ from sixpoint.phantom import make_phantom
 from sixpoint.preprocessing import Roi, volume_input
 from sixpoint.volume import Volume
 
-__all__ = ["MODEL", "figures", "measure_memory", "measure_throughput"]
+__all__ = [
+    "MODEL",
+    "ask_triton",
+    "figures",
+    "measure_memory",
+    "measure_throughput",
+    "patches_of",
+    "phantom_piece",
+    "shipped_spec",
+]
 
 MODEL = "segmentation_hippocampus"
 """Model to segment with."""
@@ -81,8 +90,8 @@ def measure_throughput(*, server: str, triton: str, repeats: int = 10) -> list[d
     Returns:
         Number of patches, and seconds of the whole call, of its patches, of onnxruntime and of Triton, per repetition.
     """
-    volume, spec = _piece(), _spec()
-    patches = _patches(volume, spec)
+    volume, spec = phantom_piece(), shipped_spec()
+    patches = patches_of(volume, spec)
     session = _onnx_session()
     rows = []
     with Client(server) as client:
@@ -96,7 +105,7 @@ def measure_throughput(*, server: str, triton: str, repeats: int = 10) -> list[d
                 session.run([spec.output.name], {spec.input.name: patch[None]})
             bare = time.perf_counter() - started
             started = time.perf_counter()
-            asyncio.run(_ask_triton(triton, patches, spec))
+            asyncio.run(ask_triton(triton, patches, spec))
             alone = time.perf_counter() - started
             window = result.timings.inference.total_seconds()
             rows.append(
@@ -135,7 +144,7 @@ def figures(rows: Sequence[dict[str, float]], memory: dict[str, float]) -> list[
     ]
 
 
-def _piece() -> Volume:
+def phantom_piece() -> Volume:
     """Cut a part of the phantom CT that takes four windows along x, two along y and three along z."""
     array = make_phantom().image.array
     size = (100, 84, 80)
@@ -144,13 +153,15 @@ def _piece() -> Volume:
     return Volume(np.ascontiguousarray(tiled[:z, :y, :x]), Geometry(size=size))
 
 
-def _spec() -> SegmentationSpec:
+def shipped_spec() -> SegmentationSpec:
+    """Read the spec of the model."""
     text = (_REPOSITORY / MODEL / "config.pbtxt").read_text()
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     return SegmentationSpec.from_json(config.parameters[SPEC_PARAMETER].string_value)
 
 
-def _patches(volume: Volume, spec: SegmentationSpec) -> list[npt.NDArray[Any]]:
+def patches_of(volume: Volume, spec: SegmentationSpec) -> list[npt.NDArray[Any]]:
+    """Cut the patches of an image, [channel, z, y, x], as the sliding window does."""
     roi = Roi.from_image(volume.geometry.size, spacing=volume.geometry.spacing, target_spacing=spec.patch.spacing)
     channels = volume_input(roi.extract(volume.array), spec.input)
     _, z, y, x = channels.shape
@@ -158,7 +169,7 @@ def _patches(volume: Volume, spec: SegmentationSpec) -> list[npt.NDArray[Any]]:
     return [windows.extract(channels, corner, spec.patch) for corner in windows]
 
 
-async def _ask_triton(address: str, patches: Sequence[npt.NDArray[Any]], spec: SegmentationSpec) -> None:
+async def ask_triton(address: str, patches: Sequence[npt.NDArray[Any]], spec: SegmentationSpec) -> None:
     """Send patches to Triton, as many at once as the gateway does."""
     model = Model(MODEL, "1", spec)
     places = asyncio.Semaphore(Settings.model_fields["segmentation_patches"].default)

@@ -49,6 +49,7 @@ class Servers:
 def running(
     *,
     model: str = "annotation",
+    further_models: Sequence[str] = (),
     environment: Path = TRITON_ENVIRONMENT,
     triton_url: str = "",
     arguments: Sequence[str] = _SERVE,
@@ -61,6 +62,7 @@ def running(
 
     Args:
         model: Model to serve; others would only take memory.
+        further_models: Other models that are needed, too.
         environment: Folder of Triton's environment.
         triton_url: Address of a Triton that runs already and serves the model; empty: start one.
         arguments: Arguments of Python that run the gateway's command line.
@@ -71,7 +73,8 @@ def running(
         Unavailable: The gateway ends while starting, or does not serve the model in time.
     """
     with tempfile.TemporaryDirectory(prefix="sixpoint-") as folder, contextlib.ExitStack() as stack:
-        shutil.copytree(_ROOT / "model_repository" / model, Path(folder) / "models" / model)
+        for name in (model, *further_models):
+            shutil.copytree(_ROOT / "model_repository" / name, Path(folder) / "models" / name)
         port, triton, metrics = free_ports(3)
         all_settings = {
             "SIXPOINT_PORT": port,

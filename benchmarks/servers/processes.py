@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import psutil
 
-__all__ = ["MIB", "PeakMemory", "port_of", "private", "proportional", "resident", "servers"]
+__all__ = ["MIB", "PeakMemory", "Sampling", "port_of", "private", "proportional", "resident", "servers"]
 
 MIB = 2**20
-_SAMPLE_SECONDS = 0.005
+_SAMPLE_SECONDS = 0.004
+
+Sample = TypeVar("Sample")
 
 
 def port_of(address: str) -> int:
@@ -78,29 +80,24 @@ def private(processes: list[psutil.Process]) -> int:
     return total
 
 
-class PeakMemory:
-    """Highest memory of processes within a ``with`` block, sampled every 5 ms.
+class Sampling(Generic[Sample]):
+    """Samples of something, taken every 4 ms within a ``with`` block.
 
     Args:
-        processes: Processes to watch.
-        measure: Function that returns their memory, in bytes.
+        take: Function that takes one, on a thread of its own.
 
     Attributes:
-        before: Bytes at the start.
-        highest: Highest number of bytes.
+        samples: What it returned.
     """
 
-    def __init__(
-        self, processes: list[psutil.Process], *, measure: Callable[[list[psutil.Process]], int] = resident
-    ) -> None:
-        self._processes = processes
-        self._measure = measure
+    def __init__(self, take: Callable[[], Sample]) -> None:
+        self._take = take
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.before = self.highest = 0
+        self.samples: list[Sample] = []
 
     def __enter__(self) -> Self:
-        self.before = self.highest = self._measure(self._processes)
+        self.samples.append(self._take())
         self._thread.start()
         return self
 
@@ -112,4 +109,28 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._end.wait(_SAMPLE_SECONDS):
-            self.highest = max(self.highest, self._measure(self._processes))
+            self.samples.append(self._take())
+
+
+class PeakMemory(Sampling[int]):
+    """Highest memory of processes within a ``with`` block.
+
+    Args:
+        processes: Processes to watch.
+        measure: Function that returns their memory, in bytes.
+    """
+
+    def __init__(
+        self, processes: list[psutil.Process], *, measure: Callable[[list[psutil.Process]], int] = resident
+    ) -> None:
+        super().__init__(lambda: measure(processes))
+
+    @property
+    def before(self) -> int:
+        """Bytes at the start."""
+        return self.samples[0]
+
+    @property
+    def highest(self) -> int:
+        """Highest number of bytes."""
+        return max(self.samples)

@@ -1,0 +1,1 @@
+"""What jobs cost people, and how well they use Triton."""
