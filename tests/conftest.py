@@ -12,6 +12,7 @@ import os
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 # The settings of the person who runs the tests must not change them.
 for name in [name for name in os.environ if name.startswith("SIXPOINT_")]:
     del os.environ[name]
+
+# A shell script ignores Ctrl-C for what it starts in the background, and programs that tests start would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Fixtures that start a server, and the mark of the tests that use them.
 _MARKS = {"triton": "triton", "postgresql": "postgres", "orthanc": "orthanc"}

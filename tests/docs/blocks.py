@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,26 @@ def commands(block: Block) -> Iterator[Command]:
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         yield Command(command.partition("  # ")[0].strip(), output)
+
+
+def run_command(text: str, output: str, ids: dict[str, str]) -> str:
+    """Run a command of a page in a shell; what it printed, if the page says otherwise.
+
+    Args:
+        text: The command.
+        output: What the page shows; a command may fail only if that begins with ``error``.
+        ids: As in ``difference``.
+    """
+    for name, real in ids.items():
+        if real.startswith("-") and name in text:
+            # Otherwise the command line takes the id for an option.
+            text, real = f"{text.replace(name, '')} -- {real}", ""
+        text = text.replace(name, real)
+    done = subprocess.run(
+        ["bash", "-c", text], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=600
+    )
+    failed = done.returncode and not output.startswith("error")
+    return f"$ {text}\n{done.stdout}" if failed else difference(output, done.stdout, ids)
 
 
 def difference(expected: str, actual: str, ids: dict[str, str]) -> str:

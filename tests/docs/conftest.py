@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pictures import PICTURES
 from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 
 # A crop of the phantom that a small network sees in a second, [z, y, x].
@@ -31,7 +32,7 @@ class Servers:
         """A command or a program, with the addresses of these servers for the default ones, and short trainings."""
         text = text.replace("127.0.0.1:50051", self.gateway).replace("127.0.0.1:8001", self.triton)
         # A reader trains for minutes.
-        text = text.replace("minutes: 4", "minutes: 4, steps: 1")
+        text = text if PICTURES else text.replace("minutes: 4", "minutes: 4, steps: 1")
         return text.replace("127.0.0.1:8000", self.http)
 
 
@@ -72,6 +73,7 @@ def reader(servers: Servers, files: Path, tmp_path: Path, monkeypatch: pytest.Mo
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     # As `make serve` has it: the shipped models in the checkout, and the copy that Triton serves.
     (tmp_path / "model_repository").symlink_to(ROOT / "model_repository")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "model_repository").symlink_to(servers.repository)
     monkeypatch.chdir(tmp_path)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import re
 import shlex
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.docs.blocks import Block, Command, commands, difference, pages, read_blocks
+from tests.docs.blocks import Block, commands, pages, read_blocks, run_command
 from tests.docs.conftest import Servers
+from tests.docs.pictures import PICTURES, keep_pictures
 from tests.support.paths import ROOT
 
 # These pages add models and versions to the repository, which other pages do not show: they come last.
@@ -37,24 +38,9 @@ def run_python(block: Block, namespace: dict[str, Any], servers: Servers) -> Non
         asyncio.run(result)
 
 
-def run_command(command: Command, ids: dict[str, str], servers: Servers) -> str:
-    """Run a command of a page in a shell; what it printed, if the page says otherwise."""
-    text = servers.localised(command.text)
-    for name, real in ids.items():
-        if real.startswith("-") and name in text:
-            # Otherwise the command line takes the id for an option.
-            text, real = f"{text.replace(name, '')} -- {real}", ""
-        text = text.replace(name, real)
-    done = subprocess.run(
-        ["bash", "-c", text], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=600
-    )
-    failed = done.returncode and not command.output.startswith("error")
-    return f"$ {text}\n{done.stdout}" if failed else difference(command.output, done.stdout, ids)
-
-
 @pytest.mark.triton
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600 if PICTURES else 900)
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if runnable_blocks(page)], ids=lambda page: page.relative_to(ROOT).as_posix()
 )
@@ -66,8 +52,10 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, reader: Path, servers: Se
             run_python(block, namespace, servers)
             continue
         for command in commands(block):
-            wrong = run_command(command, ids, servers)
+            wrong = run_command(servers.localised(command.text), command.output, ids)
             assert not wrong, f"{block.place}\n{wrong}"
+    if page.parent.name == "tutorial":
+        keep_pictures(page, reader)
 
 
 def test_blocks_are_run_or_say_why_not(record_property: Callable[[str, object], None]) -> None:
@@ -80,6 +68,19 @@ def test_blocks_are_run_or_say_why_not(record_property: Callable[[str, object], 
             elif block.language not in RUNNABLE | {"text", "yaml", "mermaid", "protobuf"}:
                 unknown.append(block.place)
     assert not unknown, f"these blocks are neither run nor marked with <!-- not run: reason -->: {unknown}"
+
+
+def test_no_two_pages_make_a_dataset_of_the_same_name() -> None:
+    # All pages have one gateway, in any order: the second would be refused.
+    made = [
+        (name, page.name)
+        for page in PAGES
+        for block in runnable_blocks(page)
+        for name in re.findall(r'sixpoint dataset create (\S+)|post\("datasets", json=\{"name": "([^"]+)"', block.text)
+    ]
+    names = [one or other for (one, other), _ in made]
+    assert len(names) > 3
+    assert len(set(names)) == len(names), made
 
 
 def test_commands_that_are_not_run_exist_with_their_options() -> None:

@@ -10,6 +10,7 @@ import pytest
 import sixpoint
 from sixpoint.environment import CLIENT_VARIABLES, EXPORTER_VARIABLES, GATEWAY_VARIABLES
 from tests.docs.blocks import pages
+from tests.docs.pictures import shown_pictures
 from tests.support.paths import ROOT
 
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -22,6 +23,12 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 @PAGES
+def test_pictures_are_small(page: Path) -> None:
+    sizes = {name: (page.parent / name).stat().st_size for name in shown_pictures(page)}
+    assert not {name: size for name, size in sizes.items() if size >= 150_000}
+
+
+@PAGES
 def test_files_and_folders_exist(page: Path) -> None:
     folders = "sixpoint|gateway|exporter|trainer|protos|containers|tests|benchmarks|docs"
     paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
@@ -31,7 +38,7 @@ def test_files_and_folders_exist(page: Path) -> None:
 @PAGES
 def test_make_targets_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = re.findall(r"(?:`|^\$ |^)make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    targets = re.findall(r"(?:`|^\$ |^)make ([a-z][a-z-]*)", page.read_text(), re.MULTILINE)
     assert not [target for target in targets if f"\n{target}:" not in makefile]
 
 

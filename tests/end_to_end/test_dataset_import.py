@@ -130,12 +130,20 @@ def test_a_label_without_voxels_is_absent_only_if_somebody_says_so(
     assert counts["nothing"] == {"liver": 0, "spleen": 0}
     assert counts["p1_b"] == {"liver": 126, "spleen": 0}
     assert not any(case.is_new for case in import_dataset(client, name, source, ImportOptions(complete)).cases)
-    left_out = LabelNaming({1: "liver"}, left_out={2})
-    counts = {
-        case.case_name: case.voxel_counts
-        for case in import_dataset(client, name, source, ImportOptions(left_out, dry_run=True)).cases
-    }
-    assert counts["p1_a"] == {"liver": 126}
+    left_out = import_dataset(client, name, source, ImportOptions(LabelNaming(NAMING.names, {2}), dry_run=True))
+    assert left_out.cases[0].voxel_counts == {"liver": 126}
+    assert not left_out.labels_left
+
+
+def test_with_names_only_these_labels_are_imported(client: sixpoint.Client, name: str, pairs: Path) -> None:
+    (pairs / "labels.json").write_text('{"2": "vessel"}')
+    source, liver = read_source(pairs), LabelNaming({1: "liver"})
+    result = import_dataset(client, name, source, ImportOptions(liver))
+    assert [case.voxel_counts for case in result.cases] == [{"liver": 126}, {"liver": 126}, {}]
+    assert result.labels_left == {2: "vessel"}
+    # Nothing is said about the others, also where labels without voxels are absent.
+    complete = import_dataset(client, name, source, ImportOptions(LabelNaming({1: "liver"}, complete=True)))
+    assert [case.voxel_counts for case in complete.cases] == [{"liver": 126}, {"liver": 126}, {}]
 
 
 def test_a_case_that_cannot_be_is_left_out_and_named(client: sixpoint.Client, name: str, pairs: Path) -> None:

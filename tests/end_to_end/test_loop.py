@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,53 @@ def test_a_training_that_was_killed_goes_on_and_what_is_worse_is_refused(
         assert replay(read_decisions(folder)) == []
         # Nothing new was accepted: there is nothing to do.
         assert learning(client, servers, "killed", folder, strict).run_once().choice is Choice.WAIT
+
+
+def test_a_loop_that_was_killed_before_it_recorded_publishes_nothing_twice(
+    servers: tuple[str, str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "loop"
+    easy = rules()
+    with sixpoint.Client(servers[0]) as client:
+        client.datasets.create("twice", labels=["ball"])
+        add_cases(client, "twice", range(80, 84))
+        before = versions(servers)
+        (tmp_path / "rules.yaml").write_text(json.dumps(easy.model_dump(mode="json")))
+        command = [sys.executable, "-m", "sixpoint", "loop", "twice", "--rules", str(tmp_path / "rules.yaml")]
+        command += ["--folder", str(folder), "--repository", str(servers[2]), "--triton", servers[1]]
+        process = subprocess.Popen([*command, "--server", servers[0]], cwd=ROOT)
+        deadline = time.monotonic() + 600
+        try:
+            # It waits for the exporter from here on, and hears nothing of it any more.
+            wait_for(lambda: is_running("publish", folder / "round-0001" / "run" / "checkpoint.pt"), process, deadline)
+            process.send_signal(signal.SIGSTOP)
+            wait_for(lambda: versions(servers).get(max(before) + 1) == "serving", process, deadline)
+        finally:
+            process.kill()
+            process.wait()
+        assert [each.verdict.choice for each in read_decisions(folder)] == [Choice.TRAIN]
+
+        after = versions(servers)
+        verdict = learning(client, servers, "twice", folder, easy).run_once()
+        assert verdict.choice is Choice.PUBLISH
+        assert versions(servers) == after
+        assert read_decisions(folder)[-1].version == str(max(before) + 1)
+
+
+def is_running(*arguments: object) -> bool:
+    """Whether a process was started with these arguments."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if {str(each).encode() for each in arguments} <= set(path.read_bytes().split(b"\0")):
+                return True
+    return False
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], deadline: float) -> None:
+    while not condition():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_program_that_fails_says_why(servers: tuple[str, str, Path], tmp_path: Path) -> None:

@@ -162,6 +162,7 @@ def write_ct_series(
         header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
         header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 16, 15, 1
         header.RescaleSlope, header.RescaleIntercept = 1, 0
+        header.WindowCenter, header.WindowWidth = 40, 400
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, header.SOPInstanceUID
         meta.TransferSyntaxUID = JPEG2000Lossless if jpeg2000 else ExplicitVRLittleEndian

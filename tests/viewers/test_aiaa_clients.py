@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +24,9 @@ from sixpoint.prompts import ExtremePoints
 from sixpoint.volume import Volume
 from tests.gateway.prompts import POINTS
 from tests.support.images import noisy_volume
+from tests.viewers.support.programs import AIAA_SOURCE, with_aiaa_source
 
-_SOURCE = os.environ.get("AIAA_CLIENT", "")
-pytestmark = pytest.mark.skipif(not _SOURCE, reason="AIAA_CLIENT names no folder with the source of AIAA's clients")
+pytestmark = [pytest.mark.viewer("AIAA's Python client"), with_aiaa_source]
 
 SIX = POINTS.astype(int).tolist()
 MODELS = {
@@ -86,7 +85,7 @@ def url(http_gateway: Gateway) -> str:
 
 @pytest.fixture(scope="module")
 def client_module() -> Any:
-    spec = importlib.util.spec_from_file_location("aiaa_client", Path(_SOURCE) / "py_client" / "client_api.py")
+    spec = importlib.util.spec_from_file_location("aiaa_client", AIAA_SOURCE / "py_client" / "client_api.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -95,7 +94,7 @@ def client_module() -> Any:
 
 
 def test_the_suite_of_the_python_client_passes(url: str, image_file: Path, tmp_path: Path) -> None:
-    folder = Path(_SOURCE) / "py_client"
+    folder = AIAA_SOURCE / "py_client"
     tests = json.loads((folder / "aas_tests.json").read_text())["tests"]
     assert len(tests) == 12
     golden: list[object] = []
@@ -163,7 +162,7 @@ def test_the_python_client_gets_the_masks_of_grpc(
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The C++ client's programs, compiled; Poco and nlohmann-json where the compiler finds them."""
-    folder, source = tmp_path_factory.mktemp("cpp"), Path(_SOURCE) / "cpp-client"
+    folder, source = tmp_path_factory.mktemp("cpp"), AIAA_SOURCE / "cpp-client"
     (folder / "probe.cpp").write_text("#include <Poco/Net/HTMLForm.h>\n#include <nlohmann/json.hpp>\n")
     options = ["-std=c++17", "-O0", "-w", "-include", "algorithm", "-include", "functional", f"-I{source / 'include'}"]
     try:
@@ -193,6 +192,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.viewer("AIAA's C++ client")
 def test_the_cpp_client_does_its_work(
     url: str, programs: Path, image_file: Path, expected: Array, tmp_path: Path
 ) -> None:
@@ -222,8 +222,8 @@ def test_the_cpp_client_does_its_work(
         params = ("-params", json.dumps({"points": SIX}))
         run("inference", "-model", "annotation", *params, *source, "-output", "inference.nii.gz")
         assert np.array_equal(voxels("inference.nii.gz"), expected)
-    mask = Path(_SOURCE) / "py_client" / "test-data" / "mask2polygon.input.nii.gz"
-    suite = json.loads((Path(_SOURCE) / "py_client" / "aas_tests.json").read_text())["tests"]
+    mask = AIAA_SOURCE / "py_client" / "test-data" / "mask2polygon.input.nii.gz"
+    suite = json.loads((AIAA_SOURCE / "py_client" / "aas_tests.json").read_text())["tests"]
     golden = next(test["polygons"] for test in suite if test["name"] == "test_fixpolygon_3d_spleen")
     run("mask-polygon", "-image", mask, "-ratio", 10, "-output", "polygons.json")
     assert json.loads((tmp_path / "polygons.json").read_text()) == golden

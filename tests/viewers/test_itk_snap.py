@@ -8,11 +8,11 @@ from gateway.server import Gateway
 from sixpoint.metrics import dice
 from sixpoint.phantom import make_phantom
 from tests.gateway.http.itksnap.snap_client import SnapClient, full_url
-from tests.viewers.masks import deepest
-from tests.viewers.pictures import draw_steps
-from tests.viewers.programs import with_viewers
+from tests.viewers.support.masks import deepest
+from tests.viewers.support.pictures import draw_steps
+from tests.viewers.support.programs import real_viewer
 
-pytestmark = with_viewers
+pytestmark = real_viewer("ITK-SNAP's requests")
 
 
 def test_a_person_outlines_an_organ(http_gateway: Gateway) -> None:

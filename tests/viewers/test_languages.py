@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ from sixpoint.phantom import make_phantom
 from sixpoint.prompts import ExtremePoints, Point
 from sixpoint.volume import Volume
 from tests.support.paths import ROOT
-from tests.viewers.programs import with_viewers
-
-pytestmark = with_viewers
+from tests.viewers.support.programs import fetch_grpcurl, need, real_viewer
 
 _EXAMPLES = ROOT / "examples"
+
+pytestmark = real_viewer("examples")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,24 +67,25 @@ def _check(command: list[str | Path], gateway: Gateway, case: _Case, tmp_path: P
     assert "9999" in refused
 
 
+@pytest.mark.viewer("examples: C++")
 def test_cpp(http_gateway: Gateway, case: _Case, tmp_path: Path) -> None:
-    if not (shutil.which("grpc_cpp_plugin") and shutil.which("pkg-config")):
-        pytest.skip("it needs libgrpc++-dev, protobuf-compiler-grpc, libssl-dev, libzstd-dev and pkg-config")
+    packages = "libgrpc++-dev protobuf-compiler-grpc libssl-dev libzstd-dev pkg-config g++ make"
+    need(packages, "grpc_cpp_plugin", "pkg-config", "g++", "make")
     _run("make", "-C", _EXAMPLES / "cpp", "-B")
     _check([_EXAMPLES / "cpp" / "annotate"], http_gateway, case, tmp_path)
 
 
+@pytest.mark.viewer("examples: JavaScript (Node.js)")
 def test_javascript(http_gateway: Gateway, case: _Case, tmp_path: Path) -> None:
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("it needs node and npm")
+    need("nodejs npm", "node", "npm")
     _run("npm", "--prefix", _EXAMPLES / "js", "install", "--no-package-lock")
     _check(["node", _EXAMPLES / "js" / "annotate.mjs"], http_gateway, case, tmp_path)
 
 
+@pytest.mark.viewer("examples: JavaScript (connect-web)")
 def test_connect_web(http_gateway: Gateway, case: _Case, tmp_path: Path) -> None:
     """connect-web of npm, as web pages use it: Connect, without a proxy."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("it needs node and npm")
+    need("nodejs npm", "node", "npm")
     folder, mask = _EXAMPLES / "connect", tmp_path / "mask.raw"
     _run("npm", "--prefix", folder, "install", "--no-package-lock", "--no-audit", "--no-fund")
     _run("npm", "--prefix", folder, "run", "generate")
@@ -98,9 +99,11 @@ def test_connect_web(http_gateway: Gateway, case: _Case, tmp_path: Path) -> None
     assert "9999" in refused
 
 
-def test_grpcurl(http_gateway: Gateway, case: _Case) -> None:
-    if not (shutil.which("grpcurl") and shutil.which("jq")):
-        pytest.skip("it needs grpcurl and jq")
+@pytest.mark.viewer("examples: grpcurl")
+def test_grpcurl(http_gateway: Gateway, case: _Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("jq", "jq")
+    # Last: beside it lies a Python of its own.
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{fetch_grpcurl().parent}")
     script, server = _EXAMPLES / "grpcurl" / "annotate.sh", f"127.0.0.1:{http_gateway.port}"
     answer = json.loads(_run("bash", script, server, case.digest, *case.points))
     assert int(answer["voxels"]) == case.mask.array.sum()

@@ -16,9 +16,9 @@ from sixpoint.masks.regridding import map_grid
 from sixpoint.volume import Volume
 from tests.sixpoint.io.dicom.dicom_files import write_enhanced, write_series
 from tests.sixpoint.io.dicom.output.saving import KIDNEY, LIVER, OVERLAPPING, save
-from tests.viewers.programs import DRIVERS, fetch_mitk, with_viewers
+from tests.viewers.support.programs import DRIVERS, fetch_mitk, real_viewer
 
-pytestmark = with_viewers
+pytestmark = real_viewer("MITK's reader of DICOM SEG")
 
 OBLIQUE = (0.8, 0.36, 0.48, -0.6, 0.48, 0.64)
 

@@ -20,9 +20,9 @@ from sixpoint.volume import Volume
 from tests.gateway.http.monai_label.test_masks import SIX
 from tests.support.images import noisy_volume
 from tests.support.servers import running_gateway
-from tests.viewers.programs import fetch_client, with_viewers
+from tests.viewers.support.programs import fetch_client, real_viewer
 
-pytestmark = with_viewers
+pytestmark = real_viewer("MONAI Label's Python client")
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,17 @@ import pytest
 import sixpoint
 from gateway.triton.local.server import LocalTriton
 from sixpoint.io.dicomweb.server import DicomwebServer
+from sixpoint.metrics import dice
 from sixpoint.prompts import ExtremePoints, Frame
 from tests.gateway.http.sites import HttpSite
 from tests.support.servers import running_gateway
-from tests.viewers.browser import open_page, picture
-from tests.viewers.ohif_site import ohif_elsewhere, open_segments
-from tests.viewers.pacs_case import dice, pacs_case
-from tests.viewers.programs import fetch_ohif, with_viewers
+from tests.viewers.support.browser import look_at, open_page, picture
+from tests.viewers.support.masks import deepest
+from tests.viewers.support.ohif_site import ohif_elsewhere, open_segments
+from tests.viewers.support.pacs_case import pacs_case
+from tests.viewers.support.programs import fetch_ohif, real_viewer
 
-pytestmark = [with_viewers, pytest.mark.browser]
+pytestmark = [*real_viewer("OHIF 3.13, which shows DICOM SEG"), pytest.mark.browser]
 
 
 def test_a_saved_mask_is_shown_to_the_voxel(triton: LocalTriton, tmp_path: Path) -> None:
@@ -40,5 +42,9 @@ def test_a_saved_mask_is_shown_to_the_voxel(triton: LocalTriton, tmp_path: Path)
             server.store(tmp_path / "seg.dcm")
         with open_page(url=url, other=HttpSite.of(gateway, "").url) as (page, faults):
             assert open_segments(page, url, case.place.study) == [["Spleen", int(mask.array.sum())]]
+            # The mask is shown anyway; to be edited it would be loaded anew, and OHIF would go to its first slice.
+            page.get_by_text("No", exact=True).click()
+            page.get_by_text("Do you want to open this Segmentation?").wait_for(state="hidden")
+            look_at(page, case.point(deepest(case.organ)))
             picture(page, "ohif-segmentation")
         assert faults == []

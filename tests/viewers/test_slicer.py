@@ -19,11 +19,11 @@ from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume
 from tests.gateway.http.monai_label.test_masks import ADDED, OBLIQUE, SIX
 from tests.support.images import noisy_volume
-from tests.viewers.masks import deepest
-from tests.viewers.pictures import draw_steps
-from tests.viewers.programs import DRIVERS, fetch_slicer, fetch_slicer_module, with_viewers
+from tests.viewers.support.masks import deepest, extreme_voxels
+from tests.viewers.support.pictures import draw_steps
+from tests.viewers.support.programs import DRIVERS, fetch_slicer, fetch_slicer_module, real_viewer
 
-pytestmark = with_viewers
+pytestmark = real_viewer("3D Slicer: MONAILabel")
 
 
 @pytest.mark.parametrize("image", [noisy_volume(), OBLIQUE], ids=["plain", "oblique"])
@@ -47,9 +47,7 @@ def test_a_person_outlines_an_organ(http_gateway: Gateway, tmp_path: Path) -> No
     phantom = make_phantom()
     image, liver = phantom.image, phantom.mask("liver") != 0
     image.write(tmp_path / "image.nrrd")
-    places = np.argwhere(liver)
-    ends = [places[places[:, axis] == end(places[:, axis])] for axis in (2, 1, 0) for end in (np.min, np.max)]
-    points = [end[len(end) // 2][::-1].tolist() for end in ends]
+    points = [list(voxel) for voxel in extreme_voxels(liver)]
     url = f"http://127.0.0.1:{http_gateway.http_ports['http']}"
     missing = deepest(liver & ~voxels_of(annotate(url, image, points, tmp_path)[-1], image))
     answers = annotate(url, image, [*points, list(missing[::-1])], tmp_path)

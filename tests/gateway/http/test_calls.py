@@ -31,10 +31,11 @@ PAGE = "https://viewer.example"
 
 def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
     settings = Settings(state_folder=tmp_path, ohif_folder=tmp_path)
-    doors = make_doors(settings, MagicMock(), cast("Any", None))
+    doors = make_doors(settings, MagicMock(), cast("Any", None), authenticator=MagicMock())
     routes = {f"{route.method} /{door.name}{route.path}": route.role for door in doors for route in door.routes}
     assert {name for name, role in routes.items() if role is None} == {
         "GET /monailabel/auth/",
+        "POST /monailabel/auth/token",
         "GET /api/v1/openapi.json",
         "GET /ohif/",
         "GET /ohif/{path:path}",
@@ -44,7 +45,10 @@ def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
         "GET /nninteractive/{model}/healthz",
     }
     assert {name for name, role in routes.items() if role is Role.ADMIN} == {
+        "POST /api/v1/datasets/{dataset}/remove",
         "DELETE /monailabel/datastore/",
+        "DELETE /monailabel/datastore/image",
+        *(f"{method} /monailabel/model/{{name}}" for method in ("GET", "PUT", "DELETE")),
         *(f"{method} /aiaa/admin/model/{{name}}" for method in ("GET", "PUT", "PATCH", "DELETE")),
     }
 
@@ -145,6 +149,22 @@ def test_callers_of_aiaa_prove_it_in_the_address(guarded: Gateway, tokens: dict[
         assert answer.status_code == (404 if "session" in path else 200)
 
 
+def test_a_wrong_token_in_the_address_is_refused_as_the_doors_clients_read_it(
+    triton: LocalTriton, tokens: dict[str, str]
+) -> None:
+    with running_gateway(
+        triton_url=triton.address, http_port=0, auth="tokens", tokens_file=tokens["file"], path_tokens=True
+    ) as gateway:
+        aiaa, rest, snap = (
+            HttpSite.of(gateway, f"/t/wrong/{name}").get(path)
+            for name, path in (("aiaa", "/v1/models"), ("api/v1", "/models"), ("itksnap", "/status"))
+        )
+    assert {answer.status_code for answer in (aiaa, rest, snap)} == {401}
+    assert aiaa.json()["error"]["type"] == "Unauthenticated"
+    assert rest.json()["type"] == "urn:sixpoint:error:UNAUTHENTICATED"
+    assert snap.text.startswith("the credentials of the call are not valid")
+
+
 def test_calls_over_connect_need_the_roles_of_grpc(guarded: Gateway, tokens: dict[str, str]) -> None:
     site, unary = HttpSite.of(guarded, ""), 0
     for path, role in ROLES.items():
@@ -179,7 +199,7 @@ def test_https_takes_the_certificate_of_the_other_port(guarded: Gateway) -> None
     assert settings.tls_cert_file is not None
     context = ssl.create_default_context(cafile=str(settings.tls_cert_file.parent / "ca.pem"))
     url = f"https://localhost:{guarded.http_ports['https']}/monailabel/auth/"
-    assert httpx.get(url, verify=context, trust_env=False).json() == {"enabled": False}
+    assert httpx.get(url, verify=context, trust_env=False).json()["enabled"]
 
 
 def test_http_without_tls_is_for_this_machine(tokens: dict[str, str], tmp_path: Path) -> None:

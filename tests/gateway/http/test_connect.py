@@ -25,7 +25,7 @@ from tests.gateway.prompts import POINTS
 from tests.support.images import noisy_volume
 
 SIX: list[list[int]] = POINTS.astype(int).tolist()
-STREAMS = {"UploadImage", "DownloadImage", "Interact", "Segment", "GetAnnotation"}
+STREAMS = {"UploadImage", "DownloadImage", "Interact", "Segment", "GetAnnotation", "WatchJob"}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from gateway.triton.local.server import LocalTriton
 from sixpoint.cli.doctor import Finding, examine_http
 from sixpoint.cli.doctor.http_doors import DOORS
 from tests.gateway.http.sites import HttpSite
+from tests.support.orthanc import Orthanc
 from tests.support.servers import running_gateway
 
 
@@ -24,8 +26,32 @@ def test_every_door_works(http_gateway: Gateway) -> None:
     doors = {finding.what: finding.seen for finding in findings if finding.what.startswith("door ")}
     assert len(doors) == len(HttpSite.of(http_gateway, "").get("/").text.splitlines()) - 1
     for name in DOORS.keys() & {what.removeprefix("door ") for what in doors}:
-        assert "annotation" in doors[f"door {name}"]
-        assert all(finding.well for finding in examine_http(f"{url}/{name}/"))
+        # This gateway has no OHIF.
+        assert ("annotation" in doors[f"door {name}"]) == (name != "ohif")
+        typed = f"{url}/{name}/annotation" if name == "nninteractive" else f"{url}/{name}/"
+        assert all(finding.well for finding in examine_http(typed)) == (name != "ohif")
+
+
+def test_an_address_for_nninteractive_names_a_model(http_gateway: Gateway) -> None:
+    url = HttpSite.of(http_gateway, "").url
+    for typed, seen in (("", "the name of a model is missing"), ("/liver", "no model liver")):
+        finding = last(f"{url}/nninteractive{typed}")
+        assert (finding.what, finding.well, seen in finding.seen) == ("address", False, True), finding
+        assert f"{url}/nninteractive/annotation" in finding.advice
+
+
+def test_ohif_and_the_server_behind_it(triton: LocalTriton, orthanc: Orthanc, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<html></html>")
+    with running_gateway(triton_url=triton.address, http_port=0, ohif_folder=tmp_path) as gateway:
+        for path in ("ohif/", "proxy/dicom", "monailabel/proxy/dicom"):
+            finding = last(f"{HttpSite.of(gateway, '').url}/{path}")
+            assert (finding.what, "SIXPOINT_DICOMWEB_URL" in finding.seen) == ("DICOMweb", True), finding
+    with running_gateway(
+        triton_url=triton.address, http_port=0, ohif_folder=tmp_path, dicomweb_url=orthanc.url
+    ) as gateway:
+        for path in ("ohif/", "proxy/dicom", "monailabel/proxy/dicom"):
+            finding = last(f"{HttpSite.of(gateway, '').url}/{path}")
+            assert (finding.what, finding.well) == ("DICOMweb", True), finding
 
 
 def test_other_ports_of_a_gateway_are_recognised(http_gateway: Gateway, triton: LocalTriton) -> None:

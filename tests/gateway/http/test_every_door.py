@@ -30,7 +30,7 @@ FORM = "multipart/form-data; boundary=b"
 def routes() -> list[tuple[str, str, str]]:
     """Door, method and address of each route, with something in the place of each parameter."""
     settings = Settings(state_folder=Path("x"), ohif_folder=Path("x"))
-    doors = make_doors(settings, MagicMock(), cast("Any", None))
+    doors = make_doors(settings, MagicMock(), cast("Any", None), authenticator=MagicMock())
 
     def fill(match: re.Match[str]) -> str:
         return _PARAMETERS.get(match[1], "x")

@@ -45,6 +45,16 @@ def test_a_page_lists_models_that_its_viewer_can_use(http_gateway: Gateway) -> N
         assert "\\" not in page
 
 
+def test_the_address_of_a_model_for_nninteractive_has_a_page(http_gateway: Gateway) -> None:
+    site = HttpSite.of(http_gateway, "/nninteractive")
+    for path in ("/annotation", "/annotation/"):
+        page = site.get(path)
+        assert (page.status_code, "annotation 5" in page.text, "it works" in page.text) == (200, True, True)
+    for model, code in (("nothing", 404), ("segmentation_hippocampus", 400)):
+        refused = site.get(f"/{model}/")
+        assert (refused.status_code, model in refused.json()["detail"]) == (code, True)
+
+
 @pytest.mark.parametrize(
     ("headers", "address"),
     [

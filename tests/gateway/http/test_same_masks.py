@@ -5,55 +5,67 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 
 import sixpoint
-from gateway.http.windows.beginning import take_click
 from gateway.server import Gateway
 from sixpoint._typing import Array, Index
 from sixpoint.geometry import Geometry
-from sixpoint.prompts import Click, ExtremePoints, Prompt
+from sixpoint.mask import unpack
+from sixpoint.prompts import Click, ExtremePoints
+from sixpoint.protocol.converters import mask_from_message
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.volume import Volume
 from tests.gateway.http.aiaa.clients import AiaaSite
 from tests.gateway.http.itksnap.snap_client import SnapClient
 from tests.gateway.http.nninteractive.clients import opened
+from tests.gateway.http.objects import masks_step_by_step
 from tests.gateway.http.rest.api import Api, click, read_box, six_points
 from tests.gateway.http.sites import HttpSite, read_mask, split_form
 from tests.gateway.prompts import POINTS
 from tests.sixpoint.geometries import AXIS_ORDERS, Axes, Flips, reordered, rotation
 from tests.support.images import noisy_volume
-from tests.support.models import DEAF_SPEC
 
 SIX: list[Index] = [(int(x), int(y), int(z)) for x, y, z in POINTS]
 ADDED, TAKEN, INSIDE = (4, 17, 16), (20, 17, 16), (20, 18, 15)
-# No two axes are alike, and none runs along the patient's.
-OBLIQUE = Volume(
-    noisy_volume((40, 36, 34)).array,
-    Geometry((40, 36, 34), (0.7, 0.9, 1.5), (12.5, -80, 33), tuple(rotation(1, 0.2, -0.3, 0.1).reshape(-1).tolist())),
+# No two axes are alike.
+STRAIGHT = Volume(
+    noisy_volume((40, 36, 34)).array, Geometry((40, 36, 34), spacing=(0.7, 0.9, 1.5), origin=(12.5, -80, 33))
 )
-# Each takes seconds: the others are for `make viewers`.
-QUICK = 29
+# None runs along the patient's.
+OBLIQUE = Volume(
+    STRAIGHT.array, replace(STRAIGHT.geometry, direction=tuple(rotation(1, 0.2, -0.3, 0.1).reshape(-1).tolist()))
+)
+# Each takes seconds: the others are for `make viewers`. Of these the last one is mirrored.
+QUICK = {("oblique", 29), ("oblique", 34)}
 REST = [pytest.mark.slow, pytest.mark.skipif(not os.environ.get("VIEWERS"), reason="takes minutes: make viewers")]
 ORDERS = [
-    pytest.param(*order, id=str(number), marks=[] if number == QUICK else REST)
+    pytest.param(stored, *order, id=f"{name}-{number}", marks=[] if (name, number) in QUICK else REST)
+    for name, stored in (("straight", STRAIGHT), ("oblique", OBLIQUE))
     for number, order in enumerate(AXIS_ORDERS)
 ]
 
 
 def moved(point: Index, axes: Axes, flips: Flips) -> Index:
     """A voxel of the image under its index in the other order."""
-    size = OBLIQUE.geometry.size
+    size = STRAIGHT.geometry.size
     x, y, z = (size[axis] - 1 - point[axis] if flip else point[axis] for axis, flip in zip(axes, flips, strict=True))
     return x, y, z
 
 
-@pytest.mark.parametrize(("axes", "flips"), ORDERS)
-def test_all_doors_give_one_mask(http_gateway: Gateway, tmp_path: Path, axes: Axes, flips: Flips) -> None:
+@pytest.mark.viewer("the doors' masks in all orders of the axes")
+@pytest.mark.parametrize(("stored", "axes", "flips"), ORDERS)
+def test_all_doors_give_one_mask(
+    http_gateway: Gateway, tmp_path: Path, stored: Volume, axes: Axes, flips: Flips
+) -> None:
     file = tmp_path / "a.nii.gz"
-    Volume(*reordered(OBLIQUE.array, OBLIQUE.geometry, axes, flips)).write(file)
+    Volume(*reordered(stored.array, stored.geometry, axes, flips)).write(file)
     # NIfTI rounds what places an image.
     image = Volume.read(file)
     six = [moved(point, axes, flips) for point in SIX]
@@ -67,24 +79,30 @@ def test_all_doors_give_one_mask(http_gateway: Gateway, tmp_path: Path, axes: Ax
     for door, masks in (
         ("MONAI Label", over_monai_label(http_gateway, image, file, (six, added, taken))),
         ("REST", over_rest(http_gateway, image, (six, added, taken))),
-        ("AIAA", over_aiaa(http_gateway, image, file, six)),
+        ("Connect", over_connect(http_gateway, image, (six, added, taken))),
     ):
-        for mask, wanted in zip(masks, expected, strict=False):
+        for mask, wanted in zip(masks, expected, strict=True):
             assert np.array_equal(mask, wanted), door
-    # These begin with a point.
-    begin: list[Prompt] = take_click(Click(inside), [], image.geometry, DEAF_SPEC)
-    with session_of(http_gateway, image) as session:
-        wanted = session.annotate(*begin).array
+    assert np.array_equal(over_aiaa(http_gateway, image, file, "dextr3d", {"points": six}), expected[0])
+    # The others begin with a point; the second one is outside of what that began.
+    clicks = [Click(inside), Click(added), Click(taken, False)]
+    expected = masks_step_by_step(http_gateway, image, clicks)
+    assert len({mask.tobytes() for mask in expected}) == 3
     snap = SnapClient(HttpSite.of(http_gateway, "").url)
     snap.show(image)
-    assert np.array_equal(snap.point(inside), wanted)
     # nnInteractive's protocol says nothing of where the axes run.
     placed = Volume(image.array, Geometry(image.geometry.size, image.geometry.spacing))
-    with session_of(http_gateway, placed) as session:
-        wanted = session.annotate(*begin).array
+    without_axes = masks_step_by_step(http_gateway, placed, clicks)
     with opened(http_gateway, placed) as (client, mask):
-        client.add_point_interaction(inside[::-1], True)
-        assert np.array_equal(mask, wanted)
+        for number, click_now in enumerate(clicks):
+            so_far = clicks[: number + 1]
+            sent = {"foreground": [each.point for each in so_far if each.positive]}
+            sent["background"] = [each.point for each in so_far if not each.positive]
+            assert np.array_equal(over_aiaa(http_gateway, image, file, "deepgrow", sent), expected[number])
+            x, y, z = map(int, click_now.point)
+            assert np.array_equal(snap.point((x, y, z), foreground=click_now.positive), expected[number])
+            client.add_point_interaction((z, y, x), click_now.positive)
+            assert np.array_equal(mask, without_axes[number])
 
 
 @contextlib.contextmanager
@@ -118,7 +136,22 @@ def over_rest(gateway: Gateway, image: Volume, points: Points) -> Iterator[Array
         yield read_box(answer, image)
 
 
-def over_aiaa(gateway: Gateway, image: Volume, file: Path, six: Sequence[Index]) -> Iterator[Array]:
-    answer = AiaaSite.of(gateway).python("POST", "/v1/dextr3d?model=annotation", params={"points": six}, image=file)
+def over_connect(gateway: Gateway, image: Volume, points: Points) -> Iterator[Array]:
+    site, (six, added, taken) = HttpSite.of(gateway, "/sixpoint.v1."), points
+    headers = {"connect-protocol-version": "1"}
+
+    def send(call: str, body: object) -> Any:
+        return site.request("POST", call, json=body, headers=headers).raise_for_status().json()
+
+    opened = send("SessionService/CreateSession", {"imageDigest": image.digest, "model": "annotation"})
+    for prompt in (six_points(six), click(added), click(taken, positive=False)):
+        body = {"sessionId": opened["session"]["id"], "segment": 1, "prompts": [prompt]}
+        answer = send("AnnotationService/Annotate", body)["answer"]
+        packed = json_format.ParseDict(answer["mask"], annotation_pb.MaskPatch())
+        yield unpack(mask_from_message(packed), image.geometry.size)
+
+
+def over_aiaa(gateway: Gateway, image: Volume, file: Path, kind: str, params: object) -> Array:
+    answer = AiaaSite.of(gateway).python("POST", f"/v1/{kind}?model=annotation", params=params, image=file)
     _, content = answer.parts()
-    yield read_mask(content, file.with_name("aiaa.nii.gz"), image)
+    return read_mask(content, file.with_name("aiaa.nii.gz"), image)

@@ -131,6 +131,12 @@ SERIES = {
     "SixpointCallsWait": {
         'sixpoint_waiting_calls{instance="a", kind="inference"}': "30x60",
     },
+    "SixpointJobsWait": {
+        'sixpoint_jobs{instance="a", state="waiting"}': "2x60",
+        'sixpoint_jobs{instance="b", state="waiting"}': "2x60",
+        'sixpoint_jobs{instance="a", state="running"}': "0x60",
+        'sixpoint_jobs{instance="b", state="running"}': "0x60",
+    },
     "SixpointTracesLost": {
         'sixpoint_trace_spans_total{instance="a", outcome="exported"}': "0+60x60",
         'sixpoint_trace_spans_total{instance="a", outcome="dropped"}': "0+1x60",
@@ -157,6 +163,8 @@ WELL = {
     'sixpoint_failed_authentications_total{instance="a", kind="unknown"}': "0+30x60",
     'sixpoint_waiting_calls{instance="a", kind="inference"}': "15x60",
     'sixpoint_waiting_calls{instance="a", kind="prompt"}': "15x60",
+    'sixpoint_jobs{instance="a", state="waiting"}': "5x60",
+    'sixpoint_jobs{instance="a", state="running"}': "1x60",
     'sixpoint_trace_spans_total{instance="a", outcome="exported"}': "0+60x60",
     'sixpoint_trace_spans_total{instance="a", outcome="failed"}': "0x60",
     'sixpoint_stored{instance="a", what="image_bytes"}': "80x60",

@@ -9,13 +9,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
 
-__all__ = ["LARGEST", "Maker", "damaged"]
+__all__ = ["FAULTS", "GROWTH_BYTES", "LARGEST", "STALL_S", "Maker", "damaged"]
 
 LARGEST = 8 * 2**20
 """Bytes of the largest message that the gateway takes."""
+FAULTS = {
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+}
+"""Codes with which no call may end."""
+GROWTH_BYTES = 64 * 2**20
+"""Memory that a gateway may keep: Python's allocator keeps some of what it was once given."""
+STALL_S = 0.05
+"""Longest time for which the event loop may work on one thing."""
 
 _FLOATS = (
     0.0,
@@ -38,6 +51,9 @@ _LONG = (2**63 - 1, -(2**63), 2**40, 2**53 + 1)
 _STRINGS = ("", "x", "x" * 65, "x" * 300, "../../etc/passwd", "é\u0000\u202e", "0" * 64, "' OR 1=1 --")
 _BYTES = (b"", b"\x00", bytes(range(256)), b"\x28\xb5\x2f\xfd\x00\x00\x01\x00\x00", bytes(70_000))
 _MANY = 1100
+_KEYS = ("dataset", "model", "labels", "digests", "split", "run", "x" * 300, "")
+# Objects of JSON have no fields of their own.
+_STRUCT = "google.protobuf.Struct"
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,8 @@ class Maker:
         choose = self.rng.choice
         if field.message_type is not None:
             kind = field.message_type._concrete_class
+            if field.message_type.full_name == _STRUCT:
+                return self._struct
 
             def make() -> Message:
                 made: Message = kind()
@@ -111,6 +129,14 @@ class Maker:
             case FieldDescriptor.CPPTYPE_INT64:
                 return lambda: choose(_INTEGERS + _LONG)
         return lambda: choose(_INTEGERS)
+
+    def _struct(self) -> Struct:
+        made = Struct()
+        texts = [*self.strings, *_STRINGS]
+        values: list[Any] = [None, True, *_FLOATS, [], {}, [[[[]]]], [1, "x", None], {"a": {"b": [{}]}}, ["x"] * _MANY]
+        for key in self.rng.sample(_KEYS, self.rng.randrange(len(_KEYS))):
+            made.update({key: self.rng.choice(texts if self.rng.random() < 0.6 else values)})
+        return made
 
 
 def damaged(rng: random.Random, data: bytes) -> bytes:
@@ -139,7 +165,7 @@ def _places(message: Message) -> Iterator[tuple[Any, Any]]:
     """Every field of a message and of the messages in it."""
     for field in message.DESCRIPTOR.fields:
         yield message, field
-        if field.message_type is not None:
+        if field.message_type is not None and field.message_type.full_name != _STRUCT:
             value = getattr(message, field.name)
             for part in value if field.is_repeated else [value] if message.HasField(field.name) else []:
                 yield from _places(part)

@@ -29,20 +29,11 @@ from sixpoint.v1 import session_service_pb2 as session_pb
 from sixpoint.v1 import volume_pb2 as volume_pb
 from tests.gateway.process import GatewayProcess, gateway_process
 from tests.gateway.prompts import SIX
-from tests.gateway.robustness.fuzzing import LARGEST, Maker, damaged
+from tests.gateway.robustness.fuzzing import FAULTS, GROWTH_BYTES, LARGEST, STALL_S, Maker, damaged
 from tests.support.images import noisy_volume
 
 CASES = int(os.environ.get("GATEWAY_FUZZ", "2500"))
 SEED = int(os.environ.get("GATEWAY_FUZZ_SEED", "20261124"))
-FAULTS = {
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.UNAVAILABLE,
-}
-# Python's allocator keeps some of what it was once given.
-GROWTH_BYTES = 64 * 2**20
-STALL_S = 0.05
 ATTEMPTS = 6
 METHODS = {
     method.name: f"/{service.full_name}/{method.name}"

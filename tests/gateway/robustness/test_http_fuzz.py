@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import numpy as np
 import pytest
 
+import sixpoint
 from gateway.triton.local.server import LocalTriton
 from tests.gateway.http.itksnap.snap_client import encode_image
 from tests.gateway.process import GatewayProcess, gateway_process
@@ -36,6 +39,9 @@ SEED = int(os.environ.get("FUZZ_SEED", "20261202"))
 GROWTH_BYTES = 64 * 2**20
 SIX = POINTS.astype(int).tolist()
 SQUARE = [[2, 1], [6, 1], [10, 1], [10, 5], [10, 9], [6, 9], [2, 9], [2, 5]]
+
+SEGMENTS = ("object", "foreground_scribbles", "background_scribbles")
+LABELS = ("object", "vessel", "bone")
 
 Requests = Callable[[random.Random], WireRequest]
 
@@ -150,6 +156,10 @@ class MonaiRequests:
         self._session = str(json.loads(answer.body)["session_id"])
         stored = site.send(WireRequest("PUT", "/datastore/", [("image", "a")], files=[self._file]), valid=True)
         assert stored.status == 200, stored.body
+        numbers = np.zeros((32, 36, 40), np.uint8)
+        numbers[10:20, 8:24, 10:30], numbers[14, 14:18, 18:36], numbers[26:28, 4:9, 4:9] = 1, 2, 3
+        # Voxels alone, as OHIF sends them.
+        self._label = FilePart("label", "label.bin", numbers.tobytes())
 
     def __call__(self, rng: random.Random) -> WireRequest:
         points: dict[str, Any] = {"foreground": SIX, "background": [], "label": "object"}
@@ -174,11 +184,13 @@ class MonaiRequests:
                     ),
                 ]
             )
-        if kind < 0.09:
+        if kind < 0.15:
+            return self._label_request(rng)
+        if kind < 0.18:
             file = replace(self._file, name="file")
             return WireRequest("POST", f"/infer/{model}", (), [("params", value)], [file], name="infer a file")
         if kind < 0.65:
-            query = [("session_id", self._session), ("output", rng.choice(("", "image", "json", "all")))]
+            query = [("session_id", self._session), ("output", rng.choice(("", "image", "json", "all", "dicom_seg")))]
             if rng.random() < 0.2:
                 query = [("image", "a")]
             return WireRequest("POST", f"/infer/{model}", query, [("params", value)], name="infer")
@@ -196,9 +208,40 @@ class MonaiRequests:
                 WireRequest("POST", "/activelearning/random", content=b'{"client_id": "user"}'),
                 WireRequest("POST", "/train/x", content=b"{}"),
                 WireRequest("GET", "/train/", [("check_if_running", "true")]),
-                WireRequest("POST", "/batch/infer/x", content=b"{}"),
+                WireRequest("POST", "/scoring/", content=b"{}"),
+                WireRequest("POST", "/batch/infer/segmentation_hippocampus", [("images", "all")], content=b"{}"),
+                WireRequest("GET", "/batch/infer", [("check_if_running", "true"), ("all", "true")]),
+                WireRequest("DELETE", "/batch/infer"),
+                WireRequest("HEAD", "/datastore/image", [*image, ("check_sum", f"SHA256:{'0' * 64}")]),
+                WireRequest("GET", "/auth/token/valid"),
                 WireRequest("GET", "/proxy/dicom/qido/studies"),
                 WireRequest("DELETE", "/datastore/", [("id", "a")]),
+            ]
+        )
+
+    def _label_request(self, rng: random.Random) -> WireRequest:
+        """A label that is saved, reviewed or looked for, or one with scribbles on it."""
+        info = [{"name": name, "id": number} for number, name in enumerate(SEGMENTS, start=1)]
+        params = {"label_info": info, "selected_label_name": "object", "roi": []}
+        review = {"segmentationMeta": {"status": rng.choice(("approved", "flagged")), "comment": "x"}}
+        image, tag = ("image", "a"), ("tag", "final")
+        saved = {"label_info": [{"name": name, "idx": each["id"]} for name, each in zip(LABELS, info, strict=True)]}
+        place = [("label", "a"), tag]
+        packed = f"params={quote(json.dumps(review))}".encode()
+        url_encoded = [("content-type", "application/x-www-form-urlencoded")]
+        return rng.choice(
+            [
+                WireRequest(
+                    "POST", "/infer/clicks_scribbles", [image], [("params", params)], [self._label], name="scribbles"
+                ),
+                WireRequest("PUT", "/datastore/label", [image, tag], [("params", saved)], [self._label]),
+                WireRequest("PUT", "/datastore/label/info", place, [("info", review)]),
+                WireRequest("PUT", "/datastore/updatelabelinfo", place, content=packed, headers=url_encoded),
+                WireRequest("GET", "/datastore/label/info", place),
+                WireRequest("HEAD", "/datastore/label", [image, tag]),
+                WireRequest(
+                    "POST", "/auth/token", content=b"username=a&password=b&grant_type=password", headers=url_encoded
+                ),
             ]
         )
 
@@ -213,7 +256,11 @@ DOORS: dict[str, Callable[[Mutator, bytes], Requests]] = {
 @pytest.fixture(scope="module")
 def process(triton: LocalTriton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     settings: dict[str, Any] = {"http_port": free_port(), "max_sessions": 100_000, "upload_idle_seconds": 1.0}
+    # Jobs wait: another process would change what the gateway takes.
+    settings |= {"viewer_dataset": "organs", "job_workers": 0}
     with gateway_process(triton.address, tmp_path_factory.mktemp("state"), **settings) as running:
+        with sixpoint.Client(running.address) as client:
+            client.datasets.create("organs", labels=[*LABELS, "anterior", "posterior"])
         yield running
 
 

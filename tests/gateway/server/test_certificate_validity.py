@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from gateway.grpc import certificate as certificate_module
-from gateway.grpc.certificate import ServerCertificate
-from gateway.grpc.validity import read_validity
+from gateway.grpc.tls import certificate as certificate_module
+from gateway.grpc.tls.certificate import ServerCertificate
+from gateway.grpc.tls.validity import read_validity
 from gateway.server import Gateway
 from sixpoint import Client, Retry, TlsFiles
 from sixpoint.errors import Unavailable

@@ -207,7 +207,21 @@ def test_metrics_name_no_person_and_no_id(counted: Gateway) -> None:
     text = get(counted, "/metrics")[2]
     assert OWNER not in text
     labels = {name for _, pairs in metrics_of(counted) for name, _ in pairs}
-    assert labels <= {"code", "kind", "le", "method", "model", "outcome", "phase", "store", "triton", "version", "what"}
+    allowed = {
+        "code",
+        "kind",
+        "le",
+        "method",
+        "model",
+        "outcome",
+        "phase",
+        "state",
+        "store",
+        "triton",
+        "version",
+        "what",
+    }
+    assert labels <= allowed
     # An unknown method has no series of its own: a caller could make any number of them.
     with grpc.insecure_channel(f"127.0.0.1:{counted.port}") as channel, pytest.raises(grpc.RpcError):
         call(channel, "/sixpoint.v1.ModelService/Guess")

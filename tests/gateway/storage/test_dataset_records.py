@@ -22,6 +22,7 @@ from gateway.core.datasets import (
     DatasetLabel,
     Datasets,
     LabelMask,
+    ModelVersion,
     NewImage,
     NextStrategy,
     Review,
@@ -207,9 +208,17 @@ CALLS: dict[str, Callable[[SqlDatasetWriter, AnnotationRow], Any]] = {
     "taken_cases": lambda records, row: records.taken_cases(row.dataset_id, ["case 1"]),
     "stored_images": lambda records, _: records.stored_images([DIGEST]),
     "images": lambda records, row: records.images(row.dataset_id, after="", limit=9, split=Split.TRAINING),
+    "images_of_case": lambda records, row: records.images_of_case(row.dataset_id, "case 1"),
+    "images_of_patient": lambda records, row: records.images_of_patient(row.dataset_id, "0" * 64, after="", limit=9),
+    "datasets_with": lambda records, _: records.datasets_with(DIGEST, besides=""),
+    "sessions_on": lambda records, _: records.sessions_on(DIGEST, limit=9),
+    "remove_image": lambda records, row: records.remove_image(row.dataset_id, DIGEST, end_sessions=True, now=5.0)[1],
     "annotation": lambda records, row: records.annotation(row.id),
     "annotations": lambda records, row: records.annotations(
         row.dataset_id, digest=DIGEST, state=row.state, after=None, limit=9
+    ),
+    "has_model_annotation": lambda records, row: records.has_model_annotation(
+        row.dataset_id, DIGEST, model="m", version="3"
     ),
     "latest_annotation": lambda records, row: records.latest_annotation(row.dataset_id, DIGEST),
     "claimed_image": lambda records, row: records.claimed_image(
@@ -218,6 +227,12 @@ CALLS: dict[str, Callable[[SqlDatasetWriter, AnnotationRow], Any]] = {
     "next_image": lambda records, row: records.next_image(
         row.dataset_id, annotator="ada", now=0.0, strategy=NextStrategy.RANDOM, split=Split.TRAINING, readers=2
     ),
+    "last_scored_by": lambda records, row: records.last_scored_by(row.dataset_id),
+    "image_score": lambda records, row: records.image_score(row.dataset_id, DIGEST, ModelVersion("m", "3")),
+    "embedded_images": lambda records, row: records.embedded_images(
+        row.dataset_id, ModelVersion("m", "3"), annotator="ada", now=0.0, split=None, readers=1, limit=9
+    ),
+    "accepted_counts": lambda records, row: records.accepted_counts(row.dataset_id),
     "count_waiting": lambda records, row: records.count_waiting(row.dataset_id, split=None, readers=2),
     "end_assignment": lambda records, row: records.end_assignment(row.dataset_id, DIGEST, annotator="ada"),
     "masks": lambda records, row: records.masks(row.id),
@@ -232,6 +247,7 @@ OTHERS = {
     "insert_images",
     "insert_annotation",
     "set_assignment",
+    "set_score",
     "review",
     "annotation_bytes",
 }

@@ -23,8 +23,17 @@ from tests.gateway.storage.tenant_rows import TABLES, rows, statements, unscoped
 from tests.support.callers import NOBODY, caller
 
 # Numbers over all tenants, for the gateway's own limits.
-DATASET_TABLES = {"datasets", "dataset_images", "annotations", "annotation_masks", "reviews", "assignments"}
-SESSION_TABLES = TABLES - DATASET_TABLES
+DATASET_TABLES = {
+    "datasets",
+    "dataset_images",
+    "annotations",
+    "annotation_masks",
+    "reviews",
+    "assignments",
+    "image_scores",
+}
+JOB_TABLES = {"jobs", "job_lines"}
+SESSION_TABLES = TABLES - DATASET_TABLES - JOB_TABLES
 OF_ALL = {"count_open_of_all", "byte_total_of_all"}
 
 

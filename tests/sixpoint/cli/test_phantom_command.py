@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sixpoint.cli import app
+from sixpoint.coil_phantom import COIL
+from sixpoint.errors import InvalidArgument
 from sixpoint.phantom import ORGANS, Phantom, make_phantom
 from sixpoint.prompts import read_points
 from sixpoint.volume import Volume
@@ -58,3 +60,21 @@ def test_a_phantom_is_a_function_of_its_seed(made: Phantom) -> None:
     again, other = make_phantom(seed=6), make_phantom(seed=7)
     assert (again.image.digest, again.labels.digest) == (made.image.digest, made.labels.digest)
     assert other.image.digest != made.image.digest
+
+
+@pytest.mark.parametrize("coils", [0, 1])
+def test_a_file_that_is_there_is_not_replaced(tmp_path: Path, coils: int) -> None:
+    target, arguments = tmp_path / "ct", ["--seed", "3", "--coils", "1"] if coils else []
+    mine = (target / f"{COIL}-003" if coils else target) / "image.nii.gz"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"a scan of mine")
+    refused = CliRunner().invoke(app, ["phantom", str(target), *arguments])
+    assert isinstance(refused.exception, InvalidArgument)
+    assert "image.nii.gz" in refused.exception.message
+    assert "--force" in refused.exception.message
+    # All or nothing.
+    assert [path.read_bytes() for path in target.rglob("*") if path.is_file()] == [b"a scan of mine"]
+    assert CliRunner().invoke(app, ["phantom", str(target), *arguments, "--force"]).exit_code == 0
+    Volume.read(mine)
+    # What is there already is no other file.
+    assert CliRunner().invoke(app, ["phantom", str(target), *arguments]).exit_code == 0

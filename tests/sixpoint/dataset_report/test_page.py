@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -81,6 +82,14 @@ def test_a_report_is_one_file_in_which_names_are_text() -> None:
     # Where the version came: after the third of five cases.
     assert "version 6" in page
     assert "dice 0.5 -&gt; 0.8" in page
+
+
+def test_the_only_label_has_no_line_of_its_own() -> None:
+    one = figures(cases=5)
+    # It would hide that of the first answers.
+    assert ">liver</text>" not in render_page(one)
+    two = replace(one, labels=(*one.labels, LabelFigures("spleen", 5, 0, None)))
+    assert all(f">{name}</text>" in render_page(two) for name in ("first answers", "liver"))
 
 
 def test_a_report_of_nothing_says_so() -> None:

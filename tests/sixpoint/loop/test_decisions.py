@@ -81,6 +81,14 @@ def test_how_a_trial_ends(serving: Work, candidate: Work, days: float, choice: C
     assert decide(RULES, TrialFacts(serving=serving, candidate=candidate, days=days)).choice is choice
 
 
+@pytest.mark.parametrize(("state", "choice"), [("serving", Choice.PROMOTE), ("kept", Choice.END_TRIAL)])
+def test_a_trial_that_is_over_is_recorded_as_it_ended(state: str, choice: Choice) -> None:
+    # The figures alone say the opposite, or nothing yet.
+    worse = TrialFacts(serving=Work(masks=10), candidate=Work(masks=10, corrections=9.0), days=1, state=state)
+    assert decide(RULES, worse).choice is choice
+    assert decide(RULES, TrialFacts(serving=Work(), candidate=Work(), days=0, state=state)).choice is choice
+
+
 def decision(number: int, facts: TrainFacts | PublishFacts | TrialFacts) -> Decision:
     return Decision(
         time=datetime(2026, 1, 1, tzinfo=UTC),

@@ -18,7 +18,7 @@ import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication
 
-_SECONDS = 60.0
+_SECONDS = 240.0
 _LABELS = "nnInteractive - Label Layer"
 _TOOLS = {"point": 0, "box": 1, "scribble": 2, "lasso": 3}
 
@@ -40,8 +40,10 @@ class Window:
         plugin.connect_btn.click()
         wait(lambda: plugin._remote_connected)
         plugin.init_button.click()
+        # The tools can be used before the image is there: only the dialog, which keeps people from it, says when it is.
+        assert plugin._upload_dialog is not None
+        wait(lambda: plugin._upload_dialog is None)
         wait(lambda: _LABELS in self.viewer.layers and plugin.interaction_button.buttons[0].isEnabled())
-        pump(1)
         return [name for name, number in _TOOLS.items() if plugin.interaction_button.buttons[number].isEnabled()]
 
     def carry_out(self, step: dict[str, Any]) -> None:
@@ -66,7 +68,7 @@ class Window:
         plugin.interaction_button._uncheck()
         plugin.interaction_button._check(_TOOLS[kind])
         plugin.on_interaction_selected()
-        pump(0.3)
+        wait(lambda: plugin.layer_dict[_TOOLS[kind]] in self.viewer.layers)
         layer = self.viewer.layers[plugin.layer_dict[_TOOLS[kind]]]
         if kind == "point":
             layer.add(at)

@@ -74,10 +74,12 @@ class Network:
     cancelled: int = 0
     versions: list[str] = field(default_factory=lambda: ["1"])
     asked: set[str] = field(default_factory=set)
+    sent_with: list[float] = field(default_factory=list)
 
     async def infer(self, model: Model, tensor: np.ndarray, *, timeout: float, version: str = "") -> InferenceResult:
         self.running += 1
         self.asked.add(version)
+        self.sent_with.append(self.seconds)
         self.max_running = max(self.max_running, self.running)
         try:
             await asyncio.sleep(self.seconds)
@@ -129,14 +131,15 @@ def segmenter(
 
 
 def segment(
-    volume: Volume, network: Network, *, labels: tuple[str, ...] = (), **options: Any
+    volume: Volume, network: Network, *, labels: tuple[str, ...] = (), scored: bool = False, **options: Any
 ) -> list[SegmentationEvent]:
     """All that is told of the segmentation of a volume."""
 
     async def run() -> list[SegmentationEvent]:
         with ThreadPoolExecutor(2) as executor:
             made = segmenter(volume, network, executor, **options)
-            events = made.segment("image", "parts", principal=NOBODY, labels=labels, deadline=Deadline.after(60))
+            deadline = Deadline.after(60)
+            events = made.segment("image", "parts", principal=NOBODY, labels=labels, deadline=deadline, scored=scored)
             return [event async for event in events]
 
     return asyncio.run(run())

@@ -258,13 +258,15 @@ def test_what_is_given_up_is_taken_back_from_triton_at_once() -> None:
             reached = asyncio.Event()
             task = asyncio.create_task(consume())
             await reached.wait()
-            # Those that were sent before are answered; then three stay.
-            await asyncio.sleep(0.3)
+            # Patches are cut out on threads: which of the three that are under way are slow is not said.
+            async with asyncio.timeout(30):
+                while 60 not in network.sent_with:
+                    await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert network.running == 0
-            assert network.cancelled == 3
+            assert 1 <= network.cancelled == len(network.sent_with) - network.answered
             # Nothing is held any more: the next one runs.
             network.seconds = 0
             events = made.segment("image", "parts", principal=NOBODY, deadline=Deadline.after(60))

@@ -12,13 +12,14 @@ import pytest
 import SimpleITK as sitk
 
 import sixpoint
-from gateway.http.windows.beginning import begin_around, begin_at
+from gateway.http.windows.beginning import begin_at
 from gateway.server import Gateway
 from sixpoint._typing import Array
 from sixpoint.geometry import Geometry
 from sixpoint.prompts import Click, ExtremePoints
 from sixpoint.volume import Volume
 from tests.gateway.http.aiaa.clients import AiaaSite
+from tests.gateway.http.objects import masks_step_by_step
 from tests.gateway.http.sites import read_mask
 from tests.gateway.prompts import POINTS
 from tests.support.images import noisy_volume
@@ -132,23 +133,31 @@ def test_clicks_begin_an_object_and_correct_it(
         assert mask[16, 17, 20] == 1
 
 
-def test_a_click_outside_begins_a_larger_object(
+def test_a_click_outside_begins_a_larger_object_from_the_mask_so_far(
     http_gateway: Gateway, aiaa: AiaaSite, image_file: Path, tmp_path: Path
 ) -> None:
-    path, image = f"/v1/deepgrow?model=annotation&session_id={aiaa.open_session(image_file)}", Volume.read(image_file)
-    points = [(20.0, 17.0, 16.0), (4.0, 17.0, 16.0)]
-    small, large = (begin_around(points[:count], image.geometry, DEAF_SPEC) for count in (1, 2))
-    assert small != large
-    with (
-        sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as client,
-        client.open_session(image, model="annotation") as session,
+    image, first, far, less = (
+        Volume.read(image_file),
+        Click((20, 17, 16)),
+        Click((4, 17, 16)),
+        Click((14, 9, 16), False),
+    )
+    _, *expected = masks_step_by_step(http_gateway, image, [first, far, less])
+    path = f"/v1/deepgrow?model=annotation&session_id={aiaa.open_session(image_file)}"
+    # The last call comes with all three at once: what was answered before is not asked again, and equals it.
+    for foreground, background, step in (
+        ([first], [], None),
+        ([first, far], [], 0),
+        ([first, far], [less], 1),
+        ([first, far], [less], 1),
+        # Taken back, and set again.
+        ([first], [], None),
+        ([first, far], [less], 1),
     ):
-        session.annotate(*large, Click(points[0]))
-        expected = session.annotate(Click(points[1])).array
-    for count in (1, 2):
-        sent = {"foreground": [list(point) for point in points[:count]], "background": []}
+        sent = {"foreground": [each.point for each in foreground], "background": [each.point for each in background]}
         _, content = aiaa.python("POST", path, params=sent).parts()
-    assert np.array_equal(read_mask(content, tmp_path / "mask.nii.gz", noisy_volume()), expected)
+        if step is not None:
+            assert np.array_equal(read_mask(content, tmp_path / "mask.nii.gz", noisy_volume()), expected[step])
 
 
 @pytest.mark.parametrize("kind", ["deepgrow", "inference"])
@@ -193,6 +202,7 @@ def test_a_segmentation_comes_with_its_extreme_points(
     inside = np.argwhere(labels)[:, ::-1]
     assert [points[2 * axis][axis] for axis in range(3)] == inside.min(axis=0).tolist()
     assert [points[2 * axis + 1][axis] for axis in range(3)] == inside.max(axis=0).tolist()
+    assert params["bbox"] == [inside.min(axis=0).tolist(), inside.max(axis=0).tolist()]
 
 
 def test_dextr3d_through_inference(http_gateway: Gateway, aiaa: AiaaSite, image_file: Path, tmp_path: Path) -> None:

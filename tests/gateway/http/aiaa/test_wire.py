@@ -134,3 +134,14 @@ def test_nobody_sends_a_program_as_a_model(aiaa: AiaaSite, tmp_path: Path) -> No
     answer = aiaa.python("PUT", "/admin/model/new", params={}, image=tmp_path / "model.ts", field="data")
     assert (answer.status, "are programs" in answer.message) == (403, True)
     assert aiaa.call("GET", "/admin/model/new").status == 404
+
+
+def test_all_of_the_output_is_what_comes_without_saying(aiaa: AiaaSite, image_file: Path) -> None:
+    session = aiaa.open_session(image_file)
+    path = f"/v1/dextr3d?model=annotation&session_id={session}"
+    whole, said = (
+        aiaa.python("POST", f"{path}{output}", params={"points": SIX}).parts() for output in ("", "&output=all")
+    )
+    assert whole == said
+    refused = aiaa.python("POST", f"{path}&output=dicom_seg", params={"points": SIX})
+    assert (refused.status, "ask for image" in refused.message) == (400, True)

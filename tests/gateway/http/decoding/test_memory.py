@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.http.decoding.packed import pack_array
 from sixpoint.geometry import Geometry
 from sixpoint.volume import Volume
 from tests.support.paths import ROOT
@@ -33,6 +34,14 @@ from sixpoint.geometry import Geometry
 source = Path(sys.argv[1])
 side = round((source.stat().st_size / 4) ** (1 / 3))
 _describe(source, Geometry((side, side, side)), SimpleNamespace(path=source.parent))
+"""
+
+_PACKED = """
+import sys
+from pathlib import Path
+from gateway.http.decoding.arrays import main
+source = Path(sys.argv[1])
+assert "digest" in main("image", str(source), "[1, 1, 1]", str(source.with_suffix(".voxels")), str(2**30))
 """
 
 
@@ -69,4 +78,14 @@ def test_images_of_itk_snap_are_read_in_pieces(tmp_path: Path) -> None:
         path = tmp_path / f"sent{size[0]}"
         noise(size).array.astype("<f4").tofile(path)
         peaks.append(peak(_SNAP, str(path)))
+    assert (peaks[1] - peaks[0]) / noise(LARGE).array.nbytes < 1.3
+
+
+def test_arrays_of_nninteractive_are_unpacked_in_pieces(tmp_path: Path) -> None:
+    peaks = []
+    for size in (SMALL, LARGE):
+        path = tmp_path / f"{size[0]}.packed"
+        # One chunk, as clients send images of up to 1 GiB.
+        path.write_bytes(pack_array(noise(size).array[None]))
+        peaks.append(peak(_PACKED, str(path)))
     assert (peaks[1] - peaks[0]) / noise(LARGE).array.nbytes < 1.3

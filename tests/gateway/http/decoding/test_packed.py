@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+import tempfile
+from pathlib import Path
+from unittest import mock
 
 import blosc2
 import numpy as np
@@ -11,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nnInteractive.inference.remote import serialization as theirs
 
-from gateway.http.decoding.packed import mask_of, pack_array, read_header, unpack_array
+from gateway.http.decoding import packed
+from gateway.http.decoding.packed import mask_of, pack_array, read_header, unpack_array, unpack_file
 from sixpoint._typing import Array
 from sixpoint.errors import UploadError
 
@@ -34,6 +38,17 @@ def unpacked(body: bytes, *, axes: int = 3, max_bytes: int = LIMIT) -> Array:
     return unpack_array(view, read_header(view, axes=axes, max_bytes=max_bytes))
 
 
+def unpacked_file(body: bytes, *, axes: int = 3, max_bytes: int = LIMIT) -> Array:
+    """Unpack a file, in pieces that are smaller than its chunks; nothing is left beside it."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(packed, "_PIECE", 2**12):
+        source = Path(folder, "array")
+        source.write_bytes(body)
+        try:
+            return unpack_file(source, axes=axes, max_bytes=max_bytes)
+        finally:
+            assert list(Path(folder).iterdir()) == [source]
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(
     "values", [np.zeros((3, 40, 50)), np.ones((30, 200, 20)), BLOB, np.ones((1, 1, 1)), RNG.normal(size=(9, 99, 99))]
@@ -42,15 +57,18 @@ def test_arrays_of_the_client(dtype: str, values: Array) -> None:
     array = values.astype(dtype)
     for filters in ([blosc2.Filter.NOFILTER], [blosc2.Filter.SHUFFLE], None):
         for codec in (blosc2.Codec.ZSTD, blosc2.Codec.LZ4):
-            result = unpacked(theirs.pack_array(array, codec=codec, filters=filters))
-            assert result.dtype == array.dtype
-            assert np.array_equal(result, array)
+            body = theirs.pack_array(array, codec=codec, filters=filters)
+            for result in (unpacked(body), unpacked_file(body)):
+                assert result.dtype == array.dtype
+                assert np.array_equal(result, array)
     assert np.array_equal(theirs.unpack_array(pack_array(array)), array)
 
 
 def test_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(theirs, "_CHUNK_SIZE", 2**12)
-    assert np.array_equal(unpacked(theirs.pack_array(BLOB.astype(np.int32))), BLOB)
+    body = theirs.pack_array(BLOB.astype(np.int32))
+    assert np.array_equal(unpacked(body), BLOB)
+    assert np.array_equal(unpacked_file(body), BLOB)
 
 
 def lying(shape: tuple[int, ...], name: bytes = b"uint8") -> bytes:
@@ -80,10 +98,12 @@ def lying(shape: tuple[int, ...], name: bytes = b"uint8") -> bytes:
 def test_damaged_arrays(body: bytes, words: str) -> None:
     if not words:
         # Bytes behind the last chunk are nobody's.
-        unpacked(body)
+        assert np.array_equal(unpacked(body), unpacked_file(body))
         return
     with pytest.raises(UploadError, match=words):
         unpacked(body)
+    with pytest.raises(UploadError, match=words if body else "empty"):
+        unpacked_file(body)
 
 
 def test_masks_are_whole_numbers() -> None:
@@ -98,11 +118,7 @@ def test_any_bytes_are_an_array_or_are_refused(changes: list[tuple[int, int]]) -
     body = bytearray(BODY)
     for place, value in changes:
         body[place] = value
-    try:
-        result = unpacked(bytes(body))
-    except UploadError:
-        return
-    assert result.nbytes <= LIMIT
+    check(bytes(body))
 
 
 # The places that say how the rest is read.
@@ -112,8 +128,14 @@ def test_any_header_is_read_or_refused(changes: list[tuple[int, int]], length: i
     body = bytearray(BODY)
     for place, value in changes:
         body[place] = value
-    try:
-        result = unpacked(bytes(body[:length]))
-    except UploadError:
-        return
-    assert result.nbytes <= LIMIT
+    check(bytes(body[:length]))
+
+
+def check(body: bytes) -> None:
+    """Bytes are an array, or they are refused, in memory and from a file."""
+    for unpack in (unpacked, unpacked_file):
+        try:
+            result = unpack(body)
+        except UploadError:
+            continue
+        assert result.nbytes <= LIMIT

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sixpoint
-from gateway.http.windows.beginning import take_click, take_scribble
+from gateway.http.windows.beginning import take_prompt
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint._typing import Array
@@ -19,6 +19,7 @@ from sixpoint.model_spec import PromptKind
 from sixpoint.prompts import Box, Click, ExtremePoints, Lasso, Prompt, Scribble
 from sixpoint.volume import Volume
 from tests.gateway.http.itksnap.snap_client import SnapClient, full_url
+from tests.gateway.http.objects import masks_step_by_step
 from tests.support.images import noisy_volume
 from tests.support.models import DEAF_SPEC
 from tests.support.servers import running_gateway
@@ -48,15 +49,8 @@ def test_clicks_give_the_masks_of_grpc(http_gateway: Gateway, image: Volume) -> 
     assert "point" in client.connect()["annotation"]
     client.show(image)
     masks = [client.point(INSIDE), client.point(ADDED), client.point(TAKEN, foreground=False)]
+    expected = masks_step_by_step(http_gateway, image, [Click(INSIDE), Click(ADDED), Click(TAKEN, False)])
     with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours:
-        begin = take_click(Click(INSIDE), [], image.geometry, DEAF_SPEC)
-        anew = take_click(Click(ADDED), begin, image.geometry, DEAF_SPEC)
-        with ours.open_session(image, model="annotation") as session:
-            expected = [
-                session.annotate(*begin).array,
-                session.annotate(*anew).array,
-                session.annotate(Click(TAKEN, False)).array,
-            ]
         # Whole numbers are stored as such: it is the image of this name.
         (listed,) = (each for each in ours.sessions() if each.image_digest == image.digest)
         assert [(segment.number, segment.steps) for segment in listed.segments] == [(1, 3)]
@@ -101,7 +95,7 @@ def test_another_model_has_a_session_of_its_own(http_gateway: Gateway) -> None:
         sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours,
         ours.open_session(noisy_volume(), model="clicks") as session,
     ):
-        begin = take_click(Click(INSIDE), [], noisy_volume().geometry, DEAF_SPEC)
+        begin = take_prompt(Click(INSIDE), [], noisy_volume().geometry, DEAF_SPEC)
         assert np.array_equal(mask, session.annotate(*begin).array)
     client.show(noisy_volume(), model="annotation")
     assert client.session.startswith("annotation.")
@@ -152,32 +146,32 @@ def test_the_page_says_what_to_type(http_gateway: Gateway, host: str, scheme: st
 def test_a_cube_round_the_point_begins_an_object() -> None:
     geometry = Geometry(size=(200, 200, 10), spacing=(1, 2, 5))
     click, cube = Click((100, 3, 9)), Box((70, 0, 1), (130, 18, 9))
-    assert take_click(click, [], geometry, DEAF_SPEC) == [cube, click]
+    assert take_prompt(click, [], geometry, DEAF_SPEC) == [cube, click]
     for alone in (Click((100, 3, 9), False), Click((200, 3, 9))):
-        assert take_click(alone, [], geometry, DEAF_SPEC) == [alone]
+        assert take_prompt(alone, [], geometry, DEAF_SPEC) == [alone]
     clicks_only = DEAF_SPEC.model_copy(update={"prompts": (PromptKind.CLICKS,)})
-    assert take_click(click, [], geometry, clicks_only) == [click]
+    assert take_prompt(click, [], geometry, clicks_only) == [click]
     points_only = DEAF_SPEC.model_copy(update={"prompts": (PromptKind.EXTREME_POINTS, PromptKind.CLICKS)})
-    points, _ = take_click(click, [], geometry, points_only)
+    points, _ = take_prompt(click, [], geometry, points_only)
     assert isinstance(points, ExtremePoints)
     assert sorted(points.points)[0] == (70, 9, 5)
     flat, corner = Geometry(size=(2, 2, 2)), Click((1, 1, 1))
-    assert take_click(corner, [], flat, DEAF_SPEC) == [Box((0, 0, 0), (1, 1, 1)), corner]
+    assert take_prompt(corner, [], flat, DEAF_SPEC) == [Box((0, 0, 0), (1, 1, 1)), corner]
 
 
 def test_a_point_outside_of_what_an_object_began_with_begins_it_anew() -> None:
     geometry = Geometry(size=(200, 200, 200))
     first, second, third = Click((100, 100, 100)), Click((160, 100, 100)), Click((150, 100, 100))
     taken, away = Click((100, 90, 100), False), Click((10, 10, 10), False)
-    steps = take_click(first, [], geometry, DEAF_SPEC)
-    assert take_click(taken, steps, geometry, DEAF_SPEC) == [taken]
-    assert take_click(away, steps, geometry, DEAF_SPEC) == [away]
+    steps = take_prompt(first, [], geometry, DEAF_SPEC)
+    assert take_prompt(taken, steps, geometry, DEAF_SPEC) == [taken]
+    assert take_prompt(away, steps, geometry, DEAF_SPEC) == [away]
     steps.append(taken)
-    grown = take_click(second, steps, geometry, DEAF_SPEC)
+    grown = take_prompt(second, steps, geometry, DEAF_SPEC)
     assert grown == [Box((70, 70, 70), (190, 130, 130)), first, taken, second]
-    assert take_click(third, [*steps, *grown], geometry, DEAF_SPEC) == [third]
+    assert take_prompt(third, [*steps, *grown], geometry, DEAF_SPEC) == [third]
     fourth = Click((100, 180, 100))
-    again = take_click(fourth, [*steps, *grown, third], geometry, DEAF_SPEC)
+    again = take_prompt(fourth, [*steps, *grown, third], geometry, DEAF_SPEC)
     assert again == [Box((70, 70, 70), (190, 199, 130)), first, taken, second, third, fourth]
 
 
@@ -202,20 +196,11 @@ def test_strokes_give_the_masks_of_grpc(http_gateway: Gateway, geometry: str) ->
     ]
     client.reset()
     masks += [client.stroke("scribble", drawing(image, line)), client.point(ADDED)]
-    scribble = Scribble(np.argwhere(line)[:, ::-1])
-    begin = take_scribble(scribble, [], image.geometry, DEAF_SPEC)
-    anew = take_click(Click(ADDED), begin, image.geometry, DEAF_SPEC)
-    with (
-        sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours,
-        ours.open_session(image, model="annotation") as first,
-        ours.open_session(image, model="annotation") as second,
-    ):
-        expected = [
-            first.annotate(Lasso.of_mask(area)).array,
-            first.annotate(Scribble(np.argwhere(line)[:, ::-1], False)).array,
-            second.annotate(*begin).array,
-            second.annotate(*anew).array,
-        ]
+    scribble, negative = (Scribble(np.argwhere(line)[:, ::-1], positive) for positive in (True, False))
+    expected = masks_step_by_step(http_gateway, image, [negative], begin=[Lasso.of_mask(area)])
+    with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as ours, ours.open_session(image) as session:
+        expected.insert(0, session.annotate(Lasso.of_mask(area)).array)
+    expected += masks_step_by_step(http_gateway, image, [scribble, Click(ADDED)])
     for mask, wanted in zip(masks, expected, strict=True):
         assert np.array_equal(mask, wanted)
     assert masks[0][area > 0].all()
@@ -227,12 +212,12 @@ def test_a_scribble_begins_an_object_and_makes_it_larger() -> None:
     geometry = Geometry(size=(200, 200, 200))
     line = Scribble(np.stack([np.arange(90, 141), np.full(51, 100), np.full(51, 100)], axis=1))
     begun: list[Prompt] = [Box((85, 70, 70), (145, 130, 130)), line]
-    assert take_scribble(line, [], geometry, DEAF_SPEC) == begun
+    assert take_prompt(line, [], geometry, DEAF_SPEC) == begun
     negative = Scribble([(10, 10, 10)], False)
-    assert take_scribble(negative, begun, geometry, DEAF_SPEC) == [negative]
+    assert take_prompt(negative, begun, geometry, DEAF_SPEC) == [negative]
     far = Scribble([(100, 150, 100)])
-    assert take_scribble(far, begun, geometry, DEAF_SPEC) == [Box((70, 70, 70), (145, 180, 130)), line, far]
+    assert take_prompt(far, begun, geometry, DEAF_SPEC) == [Box((70, 70, 70), (145, 180, 130)), line, far]
     near = Scribble([(100, 120, 100)])
-    assert take_scribble(near, begun, geometry, DEAF_SPEC) == [near]
+    assert take_prompt(near, begun, geometry, DEAF_SPEC) == [near]
     lasso = Lasso.of_mask(np.ones((1, 8, 8), np.uint8))
-    assert take_scribble(far, [lasso], geometry, DEAF_SPEC) == [far]
+    assert take_prompt(far, [lasso], geometry, DEAF_SPEC) == [far]

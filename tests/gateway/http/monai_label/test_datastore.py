@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,14 @@ def test_an_image_comes_back_as_it_was_sent(site: HttpSite, tmp_path: Path) -> N
     assert site.get("/datastore/image?image=musterfrau").status_code == 404
     head = site.request("HEAD", f"/datastore/image?image={digest}")
     assert (head.status_code, int(head.headers["content-length"])) == (200, len(content))
+    for name in ("SHA256", "SHA512", "MD5"):
+        right = hashlib.new(name, content).hexdigest()
+        for check_sum, code in ((right, 200), ("0", 404)):
+            path = f"/datastore/image?image={digest}&check_sum={name}:{check_sum}"
+            assert site.request("HEAD", path).status_code == code
+    assert site.request("HEAD", f"/datastore/image?image={digest}&check_sum=CRC:1").status_code == 400
+    plain = hashlib.sha256(content).hexdigest()
+    assert site.request("HEAD", f"/datastore/image?image={digest}&check_sum={plain}").status_code == 200
     assert site.get(f"/datastore/image/info?image={digest}").json()["name"] == f"{digest[:12]}.nrrd"
 
 

@@ -45,6 +45,8 @@ def session(site: HttpSite, tmp_path_factory: pytest.TempPathFactory) -> str:
         ({"foreground": SIX, "roi": [1]}, "no box"),
         ({"foreground": SIX, "result_extension": "/../../x.nrrd"}, "expected one of"),
         ({"foreground": SIX, "result_extension": {"a": 1}}, "expected one of"),
+        ({"foreground": SIX, "result_dtype": "float1024"}, "expected one of uint8"),
+        ({"foreground": SIX, "result_dtype": ["uint8"]}, "expected one of uint8"),
         ({"points": SIX, "point_labels": [1]}, "another length"),
     ],
 )

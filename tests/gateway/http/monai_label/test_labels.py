@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -90,7 +91,41 @@ def test_a_label_map_becomes_an_annotation_and_comes_back(
     expected = np.select([labels == 7, labels == 3], [1, 2], 0)
     assert np.array_equal(read_mask(back.content, tmp_path / "back.nrrd", OBLIQUE), expected)
     listed = viewer.get("/datastore/?output=all").json()["objects"]
-    assert listed[digest]["labels"] == {"final": {"ext": ".nrrd", "info": {}}}
+    final = listed[digest]["labels"]["final"]
+    assert final["ext"] == ".nrrd"
+    assert final["info"]["label_info"] == [{"name": "spleen", "idx": 1}, {"name": "liver", "idx": 2}]
+    assert viewer.get("/datastore/").json()["label_tags"]["final"] >= 1
+    for method, name in (("GET", "label"), ("HEAD", "image")):
+        for tag, code in (("final", 200), ("original", 404), ("../x", 404)):
+            assert viewer.request(method, f"/datastore/label?{name}={digest}&tag={tag}").status_code == code
+
+
+@pytest.mark.parametrize("route", ["updatelabelinfo", "label/info"])
+def test_a_reviewer_approves_and_flags(viewer: HttpSite, client: sixpoint.Client, tmp_path: Path, route: str) -> None:
+    volume = Volume(SMALL.array + np.int16(5 if route == "label/info" else 6), SMALL.geometry)
+    digest = _send(viewer, volume, tmp_path, "reviewed")
+    assert _submit(viewer, digest, _label_map(volume), volume, tmp_path).status_code == 200
+    field = "info" if route == "label/info" else "params"
+
+    def review(packed: object, form: str = "data") -> httpx.Response:
+        # 3D Slicer's reviewers pack it in the address's way, other clients as a form.
+        content = {"data": {field: json.dumps(packed)}} if form == "data" else {"files": {field: (None, "[")}}
+        return viewer.request("PUT", f"/datastore/{route}?label={digest}&tag=final", **content)
+
+    for status, state, comment in (("flagged", "rejected", ""), ("approved", "accepted", "good")):
+        meta = {"status": status, "approvedBy": "x", "level": "easy", "comment": comment, "editTime": 0}
+        answer = review({"segmentationMeta": meta})
+        assert (answer.status_code, answer.json()) == (200, None)
+        assert client.datasets.annotations("abdomen", digest=digest)[0].state == state
+        info = viewer.get(f"/datastore/label/info?label={digest}&tag=final").json()
+        assert info["segmentationMeta"]["status"] == status
+        assert info["segmentationMeta"]["comment"] == (comment or "flagged in a viewer")
+    wrongs: list[Any] = [{}, {"segmentationMeta": {"status": ""}}, {"segmentationMeta": [1]}, {"label_info": []}, [1]]
+    for wrong in wrongs:
+        answer = review(wrong)
+        assert (answer.status_code, "review" in answer.text or "expected" in answer.text) == (400, True), answer.text
+    assert review({}, "form").status_code == 400
+    assert viewer.get(f"/datastore/label/info?label={digest}&tag=x").status_code == 404
 
 
 def test_a_label_map_with_other_axes_is_the_same(viewer: HttpSite, client: sixpoint.Client, tmp_path: Path) -> None:
@@ -130,7 +165,7 @@ def test_the_next_image_is_one_that_nobody_annotated(viewer: HttpSite, client: s
         assert digest not in {getattr(other.datasets.next_image("abdomen"), "digest", "")}
 
 
-STRATEGIES = ("first", "random")
+STRATEGIES = ("first", "random", "label", "uncertain", "different")
 
 
 def test_bare_voxels_are_a_label_map(viewer: HttpSite, client: sixpoint.Client, tmp_path: Path) -> None:

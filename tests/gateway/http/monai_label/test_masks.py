@@ -123,6 +123,8 @@ def test_only_the_file_or_only_the_parameters(site: HttpSite, tmp_path: Path) ->
     assert b"encoding: raw" in head
     mask = read_mask(answer.content, tmp_path / "mask.nrrd", noisy_volume())
     assert np.array_equal(np.frombuffer(voxels, np.uint8), mask.ravel())
+    larger = site.infer("annotation", {**params, "result_dtype": "uint16"}, session_id=session, query="&output=image")
+    assert np.array_equal(np.frombuffer(larger.content.partition(b"\n\n")[2], "<u2"), mask.ravel())
     assert site.infer("annotation", params, session_id=session, query="&output=json").json()["label_names"] == {
         "object": 1
     }

@@ -94,7 +94,8 @@ def test_masks_are_those_of_grpc(http_gateway: Gateway, site: HttpSite, session:
         sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as client,
         client.open_session(OBLIQUE) as ours,
     ):
-        expected = ours.annotate(InitialMask.of(labels == 1), *scribbles).array
+        # The background is drawn on the object, which goes on below it.
+        expected = ours.annotate(InitialMask.of(label_map(liver=OBJECT)), *scribbles).array
     assert np.array_equal(mask, expected)
     # OHIF sends bare voxels.
     params = {"label_info": INFO, "selected_label_name": "liver", "result_extension": ".nrrd"}
@@ -105,6 +106,28 @@ def test_masks_are_those_of_grpc(http_gateway: Gateway, site: HttpSite, session:
     files["label"] = ("label.bin", labels.tobytes()[1:])
     refused = site.request("POST", f"/infer/{MODEL}?session_id={session}", files=files)
     assert (refused.status_code, "one or two bytes" in refused.text) == (400, True)
+
+
+def test_the_network_sees_no_hole_under_scribbles(
+    http_gateway: Gateway, site: HttpSite, session: str, tmp_path: Path
+) -> None:
+    # One within the object, one over its border, one that wipes a part of it out, all as wide as brushes are.
+    within, across, wiped = (
+        (slice(14, 18), slice(14, 18), slice(14, 19)),
+        (slice(12, 14), slice(18, 20), slice(24, 36)),
+        (slice(18, 21), slice(10, 13), slice(12, 18)),
+    )
+    labels = label_map(liver=OBJECT, foreground_scribbles=within, background_scribbles=wiped)
+    labels[across] = NAMES.index("foreground_scribbles") + 1
+    mask = read_mask(split_form(send(site, session, labels, tmp_path))[1], tmp_path / "mask.nrrd", OBLIQUE)
+    shown = label_map(liver=OBJECT) == 1
+    scribbles = Scribble(labels == 4), Scribble(labels == 3, False)
+    with sixpoint.Client(f"127.0.0.1:{http_gateway.port}") as client, client.open_session(OBLIQUE) as ours:
+        expected = ours.annotate(InitialMask.of(shown), *scribbles).array
+        ours.reset()
+        with_hole = ours.annotate(InitialMask.of(labels == 1), *scribbles).array
+    assert np.array_equal(mask, expected)
+    assert not np.array_equal(mask, with_hole)
 
 
 @pytest.mark.parametrize("roi", [[], [4, 45, -3, 34, 3, 29]])

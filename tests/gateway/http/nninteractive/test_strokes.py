@@ -13,9 +13,10 @@ from gateway.http.nninteractive.interactions import Region
 from gateway.server import Gateway
 from sixpoint._typing import Array, Index
 from sixpoint.geometry import Geometry
-from sixpoint.prompts import Box, Click, Lasso, Prompt, Scribble
+from sixpoint.prompts import Box, Click, Lasso, Scribble
 from tests.gateway.http.nninteractive.clients import backwards, half_open, opened, refused
 from tests.gateway.http.nninteractive.test_client import IMAGE, LOWER, UPPER, over_grpc
+from tests.gateway.http.objects import masks_step_by_step
 
 ROUND = np.hypot(*np.ogrid[-7:8, -9:10]) < 8
 
@@ -86,14 +87,28 @@ def test_a_point_outside_begins_the_object_anew_with_all_corrections(http_gatewa
     line = np.ones((1, 1, 5), np.uint8)
     small, outside = ((10, 9, 8), (20, 18, 16)), (30, 25, 22)
     stroke = placed(line, (12, 12, 10)) != 0
+    drawn: list[Click | Scribble] = [Scribble(stroke, False), Click(outside)]
+    expected = masks_step_by_step(http_gateway, IMAGE, drawn, begin=[Box(*small)])
     with opened(http_gateway, IMAGE) as (client, mask):
         client.add_bbox_interaction(half_open(*small), True)
         client.add_scribble_interaction(line, False, interaction_bbox=bounds(line, (12, 12, 10)))
         client.add_point_interaction(backwards(outside), True)
-        anew: list[Prompt] = [Box((10, 9, 8), (39, 34, 30)), Scribble(stroke, False), Click(outside)]
-        assert np.array_equal(mask, over_grpc(http_gateway, anew)[0])
+        assert np.array_equal(mask, expected[1])
         assert not mask[stroke].any()
         assert mask[outside[::-1]]
+        assert client.undo()
+        assert np.array_equal(mask, expected[0])
+
+
+def test_a_scribble_outside_begins_the_object_anew(http_gateway: Gateway) -> None:
+    line = np.ones((1, 1, 6), np.uint8)
+    first, second = (12, 12, 10), (32, 25, 22)
+    drawn = [Scribble(placed(line, lower) != 0) for lower in (first, second)]
+    expected = masks_step_by_step(http_gateway, IMAGE, drawn)
+    with opened(http_gateway, IMAGE) as (client, mask):
+        for lower, wanted in zip((first, second), expected, strict=True):
+            client.add_scribble_interaction(line, True, interaction_bbox=bounds(line, lower))
+            assert np.array_equal(mask, wanted)
 
 
 @pytest.mark.parametrize(

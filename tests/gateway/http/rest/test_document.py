@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gateway.contract import DatasetCalls
+from gateway.contract import DatasetCalls, JobCalls
 from gateway.grpc.permissions import ROLES
 from gateway.http.rest import examples
 from gateway.http.rest.door import make_operations
@@ -43,14 +43,15 @@ def test_the_document_names_every_operation(document: Any) -> None:
 
 def test_roles_are_those_of_grpc() -> None:
     none: Any = None
-    parts = ("images", "sessions", "catalog", "engine", "segmenter", "uploads", "files", "spool", "memory")
-    calls = DatasetCalls(datasets=none, annotations=none, saver=none, assignments=none)
-    operations = make_operations(**dict.fromkeys(parts, none), datasets=calls, deadlines=(none, none, none))
+    parts = ("images", "sessions", "catalog", "engine", "segmenter", "streams", "uploads", "files", "spool", "memory")
+    calls = DatasetCalls(datasets=none, annotations=none, saver=none, assignments=none, removal=none)
+    jobs, limits = JobCalls(none), (none, none, none)
+    operations = make_operations(**dict.fromkeys(parts, none), datasets=calls, jobs=jobs, deadlines=limits)
     roles = {method.rpartition("/")[2]: role for method, role in ROLES.items()}
     compared = 0
     for operation in operations:
         name = operation.message.DESCRIPTOR.name.removesuffix("Request") if operation.message else ""
-        if name and operation.name != "saveMasks":
+        if name and operation.name not in ("saveMasks", "saveDicomMasks"):
             assert operation.role is roles[name], operation.name
             compared += 1
     assert compared > 25
@@ -80,6 +81,8 @@ def test_answers_and_examples_are_as_described(api: Api, image: Volume, document
         ("SkipImageBody", examples.SKIP),
         ("SaveAnnotationBody", examples.ANNOTATION),
         ("ReviewAnnotationBody", examples.REVIEW),
+        ("TraceImagesBody", examples.SUBJECT),
+        ("RemoveImagesBody", examples.SUBJECT),
         ("Image", examples.IMAGE_HEADER),
     ):
         validate(document, name, content)

@@ -21,6 +21,8 @@ from tests.gateway.http.sites import read_mask
 from tests.support.images import noisy_volume
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.viewer("examples: REST (shell, Python)")
+
 EXAMPLES = ROOT / "examples" / "rest"
 POINTS = [",".join(map(str, point)) for point in SIX]
 

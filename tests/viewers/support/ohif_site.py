@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.viewers.browser import until
+from tests.viewers.support.browser import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

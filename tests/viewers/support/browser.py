@@ -16,7 +16,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["open_page", "picture", "until"]
+__all__ = ["look_at", "open_page", "picture", "until"]
 
 # Where to put pictures for the documentation; empty for nowhere.
 _PICTURES = os.environ.get("VIEWER_PICTURES", "")
@@ -51,7 +51,7 @@ def open_page(*, url: str, other: str = "", cookies: dict[str, str] | None = Non
         loaded = "|".join(map(re.escape, filter(None, (url, other, "blob:", "data:"))))
         context.route(re.compile(f"^(?!{loaded})"), lambda route: route.abort())
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(240_000)
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(f"script: {str(error)[:300]}"))
         page.on(
@@ -67,7 +67,7 @@ def open_page(*, url: str, other: str = "", cookies: dict[str, str] | None = Non
             browser.close()
 
 
-def until(page: Page, condition: str, seconds: float = 90) -> Any:
+def until(page: Page, condition: str, seconds: float = 240) -> Any:
     """Wait until an expression is true in the page; returns its value."""
     for _ in range(int(seconds * 4)):
         # Not wait_for_function: it would need eval, which the page's policy forbids.
@@ -75,6 +75,24 @@ def until(page: Page, condition: str, seconds: float = 90) -> Any:
             return value
         page.wait_for_timeout(250)
     raise AssertionError(f"still not true: {condition}")
+
+
+def look_at(page: Page, point: tuple[float, ...]) -> None:
+    """Let all views of OHIF show a place.
+
+    Args:
+        page: OHIF's page.
+        point: The place (x, y, z) in the patient, LPS.
+    """
+    page.evaluate(
+        """(w) => {
+            for (const view of cornerstone.getRenderingEngines().flatMap(e => e.getViewports())) {
+                view.jumpToWorld(w);
+                view.render();
+            }
+        }""",
+        list(point),
+    )
 
 
 def picture(page: Page, name: str) -> None:
