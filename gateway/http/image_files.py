@@ -20,11 +20,13 @@ from sixpoint.errors import VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.volume import voxel_type_number
 
-__all__ = ["ImageFiles", "parse_header"]
+__all__ = ["PICTURE_SUFFIXES", "ImageFiles", "parse_header"]
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 # As OHIF sends what it has drawn.
 _BARE = ".bin"
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+"""Kinds of files that hold a picture, and no volume."""
 _CHUNK_BYTES = 2**20
 # Of a zip: how many times its own size its files may take, and what their headers may take besides.
 _UNPACKED, _HEADERS_BYTES = 10, 2**26
@@ -128,6 +130,12 @@ class ImageFiles:
 
     def _source(self, file: FormFile, folder: SpoolFolder) -> str:
         """The file under a name that says what kind of file it is."""
+        if file.suffix in PICTURE_SUFFIXES:
+            raise VolumeError(
+                f"the image is a picture ({file.suffix}), which has no spacing in mm and no further slices, and the "
+                f"gateway invents none; expected a volume ({', '.join(_SUFFIXES)}): send the one that the picture is a "
+                "slice of"
+            )
         if file.suffix not in _SUFFIXES:
             raise VolumeError(
                 f"an image file ends in {', '.join(_SUFFIXES)}; a DICOM series cannot be sent here yet: load it in the "

@@ -23,7 +23,7 @@ from gateway.http.windows.error_forms import aiaa_error_response
 __all__ = ["aiaa_door"]
 
 _DOCS = """\
-AIAA v1, as sixpoint serves it. Images are NIfTI, NRRD or MetaImage; masks come back on their grid.
+AIAA v1, as sixpoint serves it. Images are NIfTI, NRRD or MetaImage, and no pictures; masks come back on their grid.
 
   GET    /v1/models             all models; with ?label= those for a label, ?type= of a type, ?model= one of them
   PUT    /session/?expiry=N     an image in the field image; answers {"session_id": ...}

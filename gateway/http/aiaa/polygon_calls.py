@@ -13,7 +13,7 @@ from gateway.core.access import Activity
 from gateway.http.aiaa.inference import image_of_form
 from gateway.http.calls import Call
 from gateway.http.forms import FormFile, parse_object, read_form
-from gateway.http.image_files import ImageFiles
+from gateway.http.image_files import PICTURE_SUFFIXES, ImageFiles
 from gateway.http.polygons.png import png_size
 from gateway.http.requests.spool import Spool, SpoolFolder
 from gateway.http.windows.replies import FileReply, multipart_reply
@@ -65,7 +65,7 @@ class PolygonCalls:
         folder, file, text = await self._read(call)
         source, target = folder.path / "parameters", folder.path / "polygons"
         async with call.while_connected():
-            if file.suffix == ".png":
+            if file.suffix in PICTURE_SUFFIXES:
                 grid, suffix = {"size": png_size(file.path)}, ".png"
             else:
                 header, _ = await self._files.read(file, folder)

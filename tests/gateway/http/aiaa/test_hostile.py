@@ -59,7 +59,7 @@ def test_parameters(aiaa: AiaaSite, session: str, call: str, params: object, wor
     [
         ("a.nii.gz", b"", "empty"),
         ("a.nii.gz", b"\x1f\x8b" + b"\0" * 500, "the image"),
-        ("x.png", b"\x89PNG", "an image file ends in"),
+        ("x.bin", b"x", "an image file ends in"),
         ("x.dcm", b"\0" * 128 + b"DICM", "DICOM"),
     ],
 )
