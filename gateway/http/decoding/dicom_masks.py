@@ -30,6 +30,7 @@ class MaskFile(TypedDict):
         name: Name of its label; empty if it has none.
         model: Name of the model that outlined it.
         model_version: Version of that model; empty if it has not answered.
+        automatic: Whether the model needed no prompts.
         lower: Index (x, y, z) of the first voxel of its box.
         upper: Index after that of the last one.
         sha256: SHA-256 of its bits, in hexadecimal.
@@ -41,6 +42,7 @@ class MaskFile(TypedDict):
     name: str
     model: str
     model_version: str
+    automatic: bool
     lower: Sequence[int]
     upper: Sequence[int]
     sha256: str
@@ -152,8 +154,15 @@ def _objects(masks: Sequence[MaskFile], geometry: Geometry) -> Iterator[Labelled
         bits, sha256 = Path(mask["file"]).read_bytes(), bytes.fromhex(mask["sha256"])
         packed = PackedMask((x0, y0, z0), (x1, y1, z1), bits, sha256, mask["voxel_count"])
         check_box(packed, geometry.size)
-        voxels = voxels_of(packed)
-        yield LabelledObject(mask["number"], mask["name"], voxels, packed.lower, mask["model"], mask["model_version"])
+        yield LabelledObject(
+            mask["number"],
+            mask["name"],
+            voxels_of(packed),
+            packed.lower,
+            mask["model"],
+            mask["model_version"],
+            automatic=mask["automatic"],
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The program that fetches and reads one series for the gateway, in a process of its own.
+"""The program that fetches one series for the gateway, and reads it, in a process of its own.
 
 It takes a line of JSON: the server, the series, folders and limits. It writes a line for each few files that came, so
 that their room is counted, and a last one as :mod:`gateway.http.decode_image` does.
@@ -22,16 +22,16 @@ _NAME = "the series"
 
 
 def main(order: Mapping[str, str], max_bytes: int, report: Callable[[int], None]) -> dict[str, object]:
-    """Fetch and read a series, and write its voxels.
+    """Fetch a series, and read it if its voxels shall be written.
 
     Args:
         order: ``url``, ``authorization``, ``ca_file``, ``study``, ``series``, ``folder`` for its files, and ``voxels``,
-            the file for the voxels.
+            the file for the voxels; empty if the files are all that is asked for.
         max_bytes: Largest image, in bytes of voxels.
         report: Function called with the bytes of the files so far.
 
     Returns:
-        The header of the image, or an error.
+        The header of the image, nothing where no voxels are written, or an error.
     """
     limit_series_process(max_bytes)
     try:
@@ -58,6 +58,8 @@ def main(order: Mapping[str, str], max_bytes: int, report: Callable[[int], None]
         return {"error": error.message, "kind": type(error).__name__}
     except (MemoryError, OSError):
         return {"error": f"{_NAME} is too large for this gateway (SIXPOINT_MAX_IMAGE_BYTES), or its disk is full"}
+    if not order["voxels"]:
+        return {}
     return read_image(folder, Path(order["voxels"]), max_bytes, name=_NAME)
 
 

@@ -13,14 +13,15 @@ import sys
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 from gateway.core.access import Activity, Principal
-from gateway.core.images import ImageHeader, ImageStore
+from gateway.core.images import ImageStore
 from gateway.core.runtime.fairness import Turns
 from gateway.http.calls import Call
-from gateway.http.decoding.processes import reader_environment
+from gateway.http.decoding.processes import parse_answer, reader_environment
 from gateway.http.dicomweb.pacs import Pacs
 from gateway.http.image_files import ImageFiles, parse_header
 from gateway.http.requests.spool import SpoolFolder
@@ -34,6 +35,8 @@ _MAX_FETCHED = 10_000
 # So long nobody asks the server whether the series has grown.
 _FRESH_S = 30.0
 _MAX_LINE = 2**16
+# Folder for the files of a series, within that of the call.
+_FILES = "series"
 
 
 @dataclass
@@ -116,6 +119,24 @@ class SeriesImages:
                 self._fetched.popitem(last=False)
             return digest
 
+    async def download(self, call: Call, uid: str, folder: SpoolFolder) -> Path:
+        """Return the folder with the files of a series, for as long as the call runs: no headers are kept.
+
+        Args:
+            call: The call, which may have fetched the series before.
+            uid: UID of the series.
+            folder: Folder of the call's files.
+
+        Raises:
+            SixpointError: As :meth:`find` does.
+        """
+        source = folder.path / _FILES
+        if not source.exists():
+            self._pacs.check(call.principal)
+            found = await self._pacs.find_series(uid)
+            await self._run(call, found.study, uid, folder, voxels=None)
+        return source
+
     async def _is_there(self, fetched: _FetchedSeries, principal: Principal) -> bool:
         with contextlib.suppress(ImageNotFound):
             await self._images.describe(fetched.digest, principal=principal)
@@ -123,8 +144,15 @@ class SeriesImages:
         return False
 
     async def _fetch(self, call: Call, study: str, uid: str, folder: SpoolFolder) -> str:
+        voxels = folder.path / "voxels"
+        header = parse_header(await self._run(call, study, uid, folder, voxels=voxels))
+        record = await self._files.store_voxels(header, voxels, folder, principal=call.principal)
+        return record.digest
+
+    async def _run(self, call: Call, study: str, uid: str, folder: SpoolFolder, *, voxels: Path | None) -> bytes:
+        """Fetch the files of a series, and read it if its voxels shall be written; returns what the program said."""
         call.limits.check(call.principal, Activity.UPLOAD)
-        source, voxels = folder.path / "series", folder.path / "voxels"
+        source = folder.path / _FILES
         source.mkdir()
         access = self._pacs.access
         order = {
@@ -135,14 +163,12 @@ class SeriesImages:
             "study": study,
             "series": uid,
             "folder": str(source),
-            "voxels": str(voxels),
+            "voxels": str(voxels or ""),
         }
         async with self._turns.take():
-            header = await self._run(order, folder)
-        record = await self._files.store_voxels(header, voxels, folder, principal=call.principal)
-        return record.digest
+            return await self._fetch_files(order, folder)
 
-    async def _run(self, order: dict[str, str], folder: SpoolFolder) -> ImageHeader:
+    async def _fetch_files(self, order: dict[str, str], folder: SpoolFolder) -> bytes:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -175,7 +201,8 @@ class SeriesImages:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await asyncio.shield(process.wait())
-        return parse_header(line)
+        parse_answer(line)
+        return line
 
 
 def _received(line: bytes) -> int | None:

@@ -15,6 +15,7 @@ from gateway.http.calls import Call
 from gateway.http.dicomweb import SeriesImages
 from gateway.http.forms import Form, parse_object, read_form
 from gateway.http.image_files import ImageFiles
+from gateway.http.monai_label.dicom_segmentations import DICOM_OUTPUT, NOT_A_SERIES, DicomSegmentations
 from gateway.http.monai_label.info import model_type
 from gateway.http.monai_label.label_info import read_label_names
 from gateway.http.monai_label.points import read_box, read_points
@@ -27,7 +28,7 @@ from gateway.http.windows.names import ImageNames
 from gateway.http.windows.points import EXTREME_COUNT, plan_prompts
 from gateway.http.windows.replies import check_output, result_reply
 from gateway.http.windows.results import Result, Results
-from sixpoint.errors import ModelNotFound, TaskNotSupported, UploadError
+from sixpoint.errors import InvalidArgument, ModelNotFound, TaskNotSupported, UploadError
 from sixpoint.mask import Timings
 
 __all__ = ["Inference"]
@@ -65,13 +66,16 @@ class Inference:
         self._results = results
         self._names = names
         self._series = series
+        self._segmentations = DicomSegmentations(files, series)
         self._spool = spool
         self._memory = memory
 
     async def infer(self, call: Call) -> Response:
         """Answer a call."""
         model = self._model(call)
-        output = check_output(call.request.query_params.get("output", ""))
+        output = check_output(call.request.query_params.get("output", ""), more=[DICOM_OUTPUT])
+        if output == DICOM_OUTPUT:
+            self._segmentations.check(call)
         folder = await call.stack.enter_async_context(self._spool.folder())
         return await self._infer(call, model, output, folder)
 
@@ -81,12 +85,16 @@ class Inference:
         params = parse_object(form.fields.get("params", ""), what="the field params")
         suffix = _suffix(params, form)
         async with call.while_connected():
+            if output == DICOM_OUTPUT and form.file("file") is not None:
+                raise InvalidArgument(NOT_A_SERIES)
             handle = await self._image(call, form, folder)
             record = await self._images.describe(handle.digest, principal=call.principal)
             if "label" in form.files:
                 result = await self._scribble(call, model, handle, form, params, folder)
             else:
                 result = await self._run(call, model, handle, params)
+            if output == DICOM_OUTPUT:
+                return await self._segmentations.reply(call, model, result, record, params, folder)
             compress = params.get("result_compress", True) is not False
             numbers = max(result.names.values(), default=0)
             dtype = check_result_dtype(params.get("result_dtype"), labels=numbers)

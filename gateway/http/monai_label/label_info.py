@@ -8,7 +8,15 @@ from gateway.core.datasets import AnnotationRow, AnnotationState
 from sixpoint.errors import InvalidArgument
 from sixpoint.masks.labels import MAX_SEGMENTS
 
-__all__ = ["TAGS", "describe_label", "label_file_name", "read_label_names", "read_review", "tag_of"]
+__all__ = [
+    "TAGS",
+    "describe_label",
+    "label_file_name",
+    "read_label_names",
+    "read_review",
+    "read_segment_names",
+    "tag_of",
+]
 
 FINAL, ORIGINAL = TAGS = ("final", "original")
 """Tags of labels: what people saved, or accepted, and what a model made."""
@@ -40,6 +48,25 @@ def read_label_names(params: Mapping[str, object]) -> dict[int, str]:
         if names.setdefault(number, each["name"]) != each["name"]:
             raise InvalidArgument(f"params.label_info names the number {number} twice")
     return names
+
+
+def read_segment_names(params: Mapping[str, object], own: Mapping[str, int]) -> dict[int, str]:
+    """Return the name of each number of a result: what ``label_info`` says, else the model's own.
+
+    Args:
+        params: Parameters of the call. Clients that ask for a DICOM SEG list names without numbers: the first is that
+            of number 1.
+        own: Number of each label by the model's own name.
+
+    Raises:
+        InvalidArgument: ``label_info`` is something else.
+    """
+    info = params.get("label_info")
+    if isinstance(info, list) and all(isinstance(each, dict) and not {"idx", "id"} & {*each} for each in info):
+        params = {"label_info": [{**each, "idx": number} for number, each in enumerate(info, start=1)]}
+    return {number: name for name, number in own.items()} | {
+        number: name for number, name in read_label_names(params).items() if name
+    }
 
 
 def tag_of(row: AnnotationRow) -> str:

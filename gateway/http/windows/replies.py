@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,19 +18,23 @@ from sixpoint.errors.shortening import quoted
 __all__ = ["FileReply", "check_output", "multipart_reply", "result_reply"]
 
 _CHUNK_BYTES = 2**18
-_OUTPUTS = ("", "all", "image", "json")
+_OUTPUTS = ("image", "json", "all")
 
 
-def check_output(output: str) -> str:
-    """Return what of the result a client asks for.
+def check_output(output: str, *, more: Sequence[str] = ()) -> str:
+    """Return what of the result a client asks for; nothing for all of it.
+
+    Args:
+        output: What it asks for.
+        more: What else the door sends.
 
     Raises:
         InvalidArgument: It is nothing that is sent.
     """
-    if output == "dicom_seg":
-        raise InvalidArgument("output=dicom_seg is not there yet; ask for image, and save it as DICOM in the viewer")
-    if output not in _OUTPUTS:
-        raise InvalidArgument(f"output is {quoted(output)}; expected image, json or all")
+    outputs = (*more, *_OUTPUTS)
+    if output and output not in outputs:
+        expected = f"{', '.join(outputs[:-1])} or {outputs[-1]}"
+        raise InvalidArgument(f"output is {quoted(output)}; expected {expected}")
     return output
 
 

@@ -34,12 +34,14 @@ class Result:
         names: Number of each label by its name.
         timings: Time of each part.
         notes: What a person should know; empty if nothing.
+        version: Version of the model that answered; empty if none did.
     """
 
     parts: list[tuple[int, PackedMask]]
     names: dict[str, int]
     timings: Timings
     notes: str = ""
+    version: str = ""
 
 
 class Results:
@@ -75,7 +77,7 @@ class Results:
         result = await self._annotating.annotate(
             handle, model, label, prompts, principal=call.principal, deadline=call.deadline, opening=opening
         )
-        return Result([(1, result.mask)], {label: 1}, result.timings)
+        return Result([(1, result.mask)], {label: 1}, result.timings, version=result.version)
 
     async def click(
         self, call: Call, model: Model, handle: ImageHandle, label: str, clicks: Sequence[Click], *, geometry: Geometry
@@ -97,7 +99,7 @@ class Results:
         result = await self._annotating.click(
             handle, model, label, clicks, steps=steps, principal=call.principal, deadline=call.deadline
         )
-        return Result([(1, result.mask)], {label: 1}, result.timings)
+        return Result([(1, result.mask)], {label: 1}, result.timings, version=result.version)
 
     async def segment(self, call: Call, model: Model, handle: ImageHandle) -> Result:
         """Segment the whole image.
@@ -111,7 +113,7 @@ class Results:
             SixpointError: As :meth:`gateway.core.segmentation.segmenter.Segmenter.segment` does.
         """
         call.limits.check(call.principal, Activity.SEGMENTATION)
-        parts, names, timings = list[tuple[int, PackedMask]](), dict[str, int](), Timings()
+        parts, names, timings, version = list[tuple[int, PackedMask]](), dict[str, int](), Timings(), ""
         events = self._segmenter.segment(handle.digest, model.name, principal=call.principal, deadline=call.deadline)
         async with contextlib.aclosing(events):
             async for event in events:
@@ -119,8 +121,8 @@ class Results:
                     parts.append((event.number, event.mask))
                     names[event.name] = event.number
                 elif isinstance(event, SegmentationSummary):
-                    timings = event.timings
-        return Result(parts, names, timings)
+                    timings, version = event.timings, event.version
+        return Result(parts, names, timings, version=version)
 
     async def on_slice(self, result: Result, number: int, geometry: Geometry) -> Result:
         """Return what of a result lies on one slice.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +14,13 @@ from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Places
 from gateway.core.sessions import AnnotationRequest, AnnotationResult, Engine, Session, Sessions
 from gateway.http.calls import Call
-from gateway.http.decoding.dicom_masks import MaskFile, Order
 from gateway.http.forms import MAX_SLICES, FormFile, read_form, read_raw_file
 from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool, SpoolFolder
 from gateway.http.rest.messages import NO_STORE, read_path, single_values
 from gateway.http.rest.operations import BINARY, Operation, Parameter
 from gateway.http.rest.preconditions import entity_tag
+from gateway.http.windows.dicom_masks import DICOM_MEDIA_TYPE, DicomForm, NamedMask, write_dicom_masks
 from gateway.http.windows.replies import FileReply
 from sixpoint.errors import FailedPrecondition, InvalidArgument, UploadError, Violation
 from sixpoint.errors.shortening import quoted
@@ -33,7 +31,7 @@ __all__ = ["DICOM_FORMS", "DicomMasks", "dicom_mask_operation"]
 DICOM_FORMS = ("seg", "labelmap", "rtstruct")
 """Kinds of DICOM files: SEG that is BINARY or LABELMAP, and RTSTRUCT."""
 _PATH = "/sessions/{session_id}/mask"
-_MEDIA_TYPE, _FORM = "application/dicom", "multipart/form-data"
+_FORM = "multipart/form-data"
 # As DICOM takes the name of a person.
 _MAX_CREATOR, _MAX_SEGMENT = 64, 255
 
@@ -90,7 +88,7 @@ class DicomMasks:
             "content-disposition": 'attachment; filename="mask.dcm"',
             "etag": entity_tag(session.row.revision),
         }
-        return FileReply(path, media_type=_MEDIA_TYPE, headers=headers)
+        return FileReply(path, media_type=DICOM_MEDIA_TYPE, headers=headers)
 
     async def _masks(self, call: Call, session: Session, segment: int) -> list[AnnotationResult]:
         numbers = [segment] if segment else sorted(each.number for each in session.segments if each.head)
@@ -129,28 +127,19 @@ class DicomMasks:
         creator: str,
     ) -> Path:
         names = {each.number: each.name for each in session.segments}
-        folder.reserve(sum(len(each.mask.bits) for each in masks))
-        geometry, target, order_file = record.geometry, folder.path / "mask.dcm", folder.path / "order"
-        order = Order(
-            digest=record.digest,
-            size=geometry.size,
-            spacing=geometry.spacing,
-            origin=geometry.origin,
-            direction=geometry.direction,
-            masks=await asyncio.to_thread(_write_masks, masks, names, folder.path),
-            source=str(source.path) if source else "",
-            folder=str(folder.path / "series"),
+        return await write_dicom_masks(
+            self.files,
+            record,
+            [
+                NamedMask(each.segment.number, names.get(each.segment.number, ""), each.mask, each.model, each.version)
+                for each in masks
+            ],
+            folder,
+            series=folder.path / "series",
+            source=source.path if source else None,
             limit=self.files.reserve_unpacked(source, folder) if source else 0,
-            max_bytes=self.files.max_bytes,
-            kind=kind,
-            creator=creator,
-            target=str(target),
+            form=DicomForm(kind, creator),
         )
-        # Not as an argument: others on this machine could read the names there.
-        await asyncio.to_thread(order_file.write_text, json.dumps(order))
-        answer = await self.files.run("gateway.http.decoding.dicom_masks", [str(order_file)], folder)
-        folder.reserve(int(answer["byte_count"]))
-        return target
 
 
 def dicom_mask_operation(masks: DicomMasks, deadlines: DeadlineLimits) -> Operation:
@@ -197,10 +186,10 @@ def dicom_mask_operation(masks: DicomMasks, deadlines: DeadlineLimits) -> Operat
         ],
         body={
             "application/zip": BINARY,
-            _MEDIA_TYPE: BINARY,
+            DICOM_MEDIA_TYPE: BINARY,
             _FORM: {"type": "object", "properties": {"file": BINARY}, "required": ["file"]},
         },
-        media={_MEDIA_TYPE: BINARY},
+        media={DICOM_MEDIA_TYPE: BINARY},
     )
 
 
@@ -230,26 +219,3 @@ def _read_query(call: Call) -> tuple[str, int, str]:
             violations=(Violation("creator", f"at most {_MAX_CREATOR} printable characters, without backslashes"),),
         )
     return kind, int(segment or 0), creator
-
-
-def _write_masks(masks: Sequence[AnnotationResult], names: dict[int, str], folder: Path) -> list[MaskFile]:
-    """Write the bits of masks to files, and return what else they say."""
-    files = []
-    for result in masks:
-        mask, number = result.mask, result.segment.number
-        path = folder / f"mask{number}"
-        path.write_bytes(mask.bits)
-        files.append(
-            MaskFile(
-                number=number,
-                name=names.get(number, ""),
-                model=result.model,
-                model_version=result.version,
-                lower=mask.lower,
-                upper=mask.upper,
-                sha256=mask.sha256.hex(),
-                voxel_count=mask.voxel_count,
-                file=str(path),
-            )
-        )
-    return files

@@ -144,4 +144,4 @@ def test_all_of_the_output_is_what_comes_without_saying(aiaa: AiaaSite, image_fi
     )
     assert whole == said
     refused = aiaa.python("POST", f"{path}&output=dicom_seg", params={"points": SIX})
-    assert (refused.status, "ask for image" in refused.message) == (400, True)
+    assert (refused.status, "expected image" in refused.message) == (400, True)

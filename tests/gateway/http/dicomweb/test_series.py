@@ -15,7 +15,6 @@ import pytest
 pytest.importorskip("dicomweb_client")
 
 import sixpoint
-from gateway.core.images import ImageHeader
 from gateway.http.dicomweb.pacs import Pacs
 from gateway.http.dicomweb.series import SeriesImages
 from gateway.http.requests.spool import SpoolFolder
@@ -69,13 +68,13 @@ def test_masks_are_those_of_grpc_slice_by_slice(ward: Gateway, ward_site: HttpSi
 def test_a_series_is_fetched_once(
     ward_site: HttpSite, hospital: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, runs, run = write_ct_series(tmp_path / "new", OBLIQUE), list[str](), SeriesImages._run
+    place, runs, run = write_ct_series(tmp_path / "new", OBLIQUE), list[str](), SeriesImages._fetch_files
 
-    async def counted(images: SeriesImages, order: dict[str, str], folder: SpoolFolder) -> ImageHeader:
+    async def counted(images: SeriesImages, order: dict[str, str], folder: SpoolFolder) -> bytes:
         runs.append(order["series"])
         return await run(images, order, folder)
 
-    monkeypatch.setattr(SeriesImages, "_run", counted)
+    monkeypatch.setattr(SeriesImages, "_fetch_files", counted)
     store_files(hospital.orthanc, tmp_path / "new")
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: ask(ward_site, place.series, SIX), range(4)))

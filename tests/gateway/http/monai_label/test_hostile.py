@@ -68,7 +68,7 @@ def test_parameters(site: HttpSite, session: str, params: object, words: str) ->
         ("POST", "/infer/annotation?image=../../x", 404, "IMAGE_NOT_FOUND"),
         ("POST", f"/infer/annotation?session_id={MISSING}", 404, "IMAGE_NOT_FOUND"),
         ("POST", "/infer/annotation?session_id={}&output=x", 400, "INVALID_ARGUMENT"),
-        ("POST", "/infer/annotation?session_id={}&output=dicom_seg", 400, "INVALID_ARGUMENT"),
+        ("POST", "/infer/annotation?session_id={}&output=dicom_seg", 409, "FAILED_PRECONDITION"),
         ("GET", "/session/..%2F..%2Fetc", 404, "NOT_FOUND"),
         ("GET", "/session/x", 404, "IMAGE_NOT_FOUND"),
         ("GET", "/datastore/image?image=/etc/passwd", 404, "IMAGE_NOT_FOUND"),
