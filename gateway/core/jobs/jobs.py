@@ -52,6 +52,10 @@ class Jobs:
         self._auditor = auditor
         self._now = now
 
+    def takes(self, kind: str) -> bool:
+        """Whether workers with these settings run jobs of a kind."""
+        return kind in self._kinds.run_here
+
     async def create(
         self, kind: str, parameters: Mapping[str, Any], *, priority: int = 0, principal: Principal
     ) -> JobRow:

@@ -18,6 +18,7 @@ from gateway.http.forms import read_object
 from gateway.http.monai_label.info import describe
 from gateway.http.monai_label.labels import Labels
 from gateway.http.monai_label.samples import Sample, Samples
+from gateway.http.monai_label.tasks import Tasks
 from gateway.http.windows.handles import ImageHandle
 from gateway.http.windows.names import ImageNames
 from gateway.http.windows.sessions import ClientSessions, image_file_header, image_file_name
@@ -39,6 +40,7 @@ class Datastore:
         clients: Takes and sends images.
         names: Names that clients gave to images.
         labels: What people saved.
+        tasks: What can be trained, and how far trainings are.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Datastore:
         clients: ClientSessions,
         names: ImageNames,
         labels: Labels,
+        tasks: Tasks,
     ) -> None:
         self._images = images
         self._samples = samples
@@ -57,6 +60,7 @@ class Datastore:
         self._clients = clients
         self._names = names
         self._labels = labels
+        self._tasks = tasks
 
     async def info(self, call: Call) -> Response:
         """``GET /info/``."""
@@ -67,6 +71,8 @@ class Datastore:
                 self._catalog.list(tenant=call.principal.tenant),
                 labels=await self._samples.labels(call.principal),
                 strategies=self._samples.strategies,
+                trainers=self._tasks.trainers(call.principal),
+                trainings=await self._tasks.trainings(call.principal),
                 total=len(samples),
                 completed=completed,
             )

@@ -109,7 +109,10 @@ def monai_label_door(
         memory=memory,
         dataset=dataset,
     )
-    store = Datastore(images=images, samples=samples, catalog=catalog, clients=clients, names=names, labels=labels)
+    tasks = Tasks(jobs=jobs, catalog=catalog, samples=samples, dataset=dataset)
+    store = Datastore(
+        images=images, samples=samples, catalog=catalog, clients=clients, names=names, labels=labels, tasks=tasks
+    )
     inference = Inference(
         catalog=catalog,
         images=images,
@@ -123,7 +126,7 @@ def monai_label_door(
     routes = [
         *dicomweb_routes(proxy, deadlines=upload),
         *Logins(authenticator, methods, spool).routes(short),
-        *Tasks(jobs=jobs, samples=samples, dataset=dataset).routes(short),
+        *tasks.routes(short),
         *_store_routes(store, clients, short=short, upload=upload),
         *_label_routes(labels, short=short, upload=upload),
         HttpRoute("GET", "/logs/", _logs(catalog), Role.VIEWER, short, short=True),

@@ -17,6 +17,8 @@ def describe(
     *,
     labels: Iterable[str] = (),
     strategies: Mapping[str, str],
+    trainers: Mapping[str, object],
+    trainings: Mapping[str, object],
     total: int,
     completed: int,
 ) -> dict[str, object]:
@@ -26,6 +28,8 @@ def describe(
         models: Models that can be used now.
         labels: Names of labels that people save, before those of models.
         strategies: Strategies of active learning, and what they choose.
+        trainers: What can be trained.
+        trainings: How far trainings are.
         total: Number of images.
         completed: Number of those with annotations.
     """
@@ -43,10 +47,10 @@ def describe(
             },
             **{model.name: _describe(model) for model in chosen},
         },
-        "trainers": {},
+        "trainers": dict(trainers),
         "strategies": {name: {"description": text} for name, text in strategies.items()},
         "scoring": {},
-        "train_stats": {},
+        "train_stats": dict(trainings),
         "datastore": {"total": total, "completed": completed, "label_tags": {}},
     }
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from gateway.core.access import Role
+from gateway.core.access import Principal, Role
 from gateway.core.jobs import ENDED, JobRow, Jobs, JobState
-from gateway.core.runtime import DeadlineLimits
+from gateway.core.runtime import Catalog, DeadlineLimits
 from gateway.http.calls import Call, Handler
 from gateway.http.door import HttpRoute
 from gateway.http.forms import read_object
 from gateway.http.monai_label.samples import Samples
-from sixpoint.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from gateway.http.monai_label.training import describe_trainers, describe_trainings, training_parameters
+from sixpoint.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, SixpointError
 from sixpoint.errors.shortening import quoted
 
 __all__ = ["NO_DATASET", "Tasks"]
@@ -26,8 +27,9 @@ NO_DATASET = (
     "in the viewer"
 )
 _NO_TRAINING = (
-    "training is not started from viewers: export what people accepted and train on it (sixpoint loop, or sixpoint "
-    "dataset export and trainer train), then publish the model"
+    "training is not started from viewers here: no worker runs jobs of the kind train (SIXPOINT_WORKER_KINDS); ask "
+    "whoever manages the gateway for one, or train by hand (sixpoint loop, or sixpoint dataset export and trainer "
+    "train)"
 )
 _NO_SCORING = (
     "nothing is scored on request: sixpoint dataset agreement compares what people saved, trainer evaluate measures a "
@@ -46,6 +48,7 @@ _DETAILS = 20
 # The latest jobs, among which tasks are looked for.
 _PAGE, _PAGES = 50, 4
 _RETRY_SECONDS = 30.0
+_SERVER_ONLY = frozenset({"dataset", "start_model", "digests", "model"})
 
 
 class Tasks:
@@ -53,12 +56,14 @@ class Tasks:
 
     Args:
         jobs: All jobs.
+        catalog: Models that can be used now.
         samples: Images of the dataset.
-        dataset: Name of the dataset whose images a batch segments; empty for none.
+        dataset: Name of the dataset whose images a batch segments, and a training learns from; empty for none.
     """
 
-    def __init__(self, *, jobs: Jobs, samples: Samples, dataset: str) -> None:
+    def __init__(self, *, jobs: Jobs, catalog: Catalog, samples: Samples, dataset: str) -> None:
         self._jobs = jobs
+        self._catalog = catalog
         self._samples = samples
         self._dataset = dataset
 
@@ -77,8 +82,8 @@ class Tasks:
             route("POST", "/batch/infer/{model}", self._start_batch, Role.ENGINEER),
             route("DELETE", "/batch/infer", self._stop(_BATCH), Role.ENGINEER),
             route("GET", "/train/", self._status(_TRAINING, "training"), Role.VIEWER),
-            route("POST", "/train/", _refuse(_NO_TRAINING), Role.ENGINEER),
-            route("POST", "/train/{model}", _refuse(_NO_TRAINING), Role.ENGINEER),
+            route("POST", "/train/", self._start_trainings, Role.ENGINEER),
+            route("POST", "/train/{model}", self._start_training, Role.ENGINEER),
             route("DELETE", "/train/", self._stop(_TRAINING), Role.ENGINEER),
             route("GET", "/scoring/", _refuse(_NO_SCORING), Role.VIEWER),
             # There is no method of scoring, so that all of them are started and stopped at once.
@@ -86,6 +91,20 @@ class Tasks:
             route("POST", "/scoring/{method}", _refuse(_NO_SCORING), Role.ENGINEER),
             route("DELETE", "/scoring/", _answer(None), Role.ENGINEER),
         ]
+
+    def trainers(self, principal: Principal) -> dict[str, object]:
+        """The trainers of ``/info/``: none unless workers train, on a dataset, for who may start them."""
+        if not (self._trains and principal.has(Role.ENGINEER)):
+            return {}
+        return describe_trainers(self._catalog.list(tenant=principal.tenant))
+
+    async def trainings(self, principal: Principal) -> dict[str, object]:
+        """The ``train_stats`` of ``/info/``."""
+        return describe_trainings(await self._tasks(principal, _TRAINING, pages=1)) if self._trains else {}
+
+    @property
+    def _trains(self) -> bool:
+        return bool(self._dataset) and self._jobs.takes(_TRAINING)
 
     async def _start_batch(self, call: Call) -> Response:
         """``POST /batch/infer/{model}``: segment the images of the dataset in the background."""
@@ -95,17 +114,10 @@ class Tasks:
             raise InvalidArgument("images=labeled is not possible: what people saved is left as it is; ask for all")
         if images not in ("all", "unlabeled"):
             raise InvalidArgument(f"images is {quoted(images)}; expected all or unlabeled")
-        if _is_true(query.get("run_sync", "")):
-            raise InvalidArgument("run_sync is not possible: start the batch, and ask GET /batch/infer how far it is")
+        _refuse_sync(call, "batch/infer")
         if params.get("save_label", True) is False:
             raise InvalidArgument("params.save_label is false, but a batch saves its labels, as drafts; leave it out")
-        if not self._dataset:
-            raise FailedPrecondition(NO_DATASET)
-        if any(row.state not in ENDED for row in await self._tasks(call, _BATCH)):
-            raise ResourceExhausted(
-                "a batch runs or waits; ask GET /batch/infer how far it is, or stop it (DELETE /batch/infer)",
-                retry_after=_RETRY_SECONDS,
-            )
+        await self._require_idle(call, _BATCH, "batch/infer")
         parameters: dict[str, object] = {"dataset": self._dataset, "model": call.request.path_params["model"]}
         if images == "unlabeled":
             waiting = [sample.digest for sample in await self._samples.all(call.principal) if not sample.saved]
@@ -114,15 +126,68 @@ class Tasks:
         row = await self._jobs.create(_BATCH, parameters, principal=call.principal)
         return JSONResponse(await self._describe(call, row))
 
+    async def _start_training(self, call: Call) -> Response:
+        """``POST /train/{model}``: train a model further on what people accepted, in the background."""
+        params = await read_object(call)
+        self._require_training()
+        _refuse_sync(call, "train/")
+        if not _is_true(call.request.query_params.get("enqueue", "")):
+            await self._require_idle(call, _TRAINING, "train/")
+        return JSONResponse(await self._train(call, call.request.path_params["model"], params))
+
+    async def _start_trainings(self, call: Call) -> Response:
+        """``POST /train/``, as OHIF asks: train the models that the body names with their parameters; without, all."""
+        params = await read_object(call)
+        self._require_training()
+        _refuse_sync(call, "train/")
+        named = {name: value for name, value in params.items() if isinstance(value, Mapping)}
+        trainers = self.trainers(call.principal)
+        if not named and len(trainers) != 1:
+            raise InvalidArgument(
+                f"the body names no model; expected an object for each model to train, such as "
+                f'{{"{next(iter(trainers), "annotation")}": {{}}}}, of: {", ".join(trainers) or "none"}'
+            )
+        tasks, errors = dict[str, object](), list[SixpointError]()
+        for name, value in (named or {each: {} for each in trainers}).items():
+            try:
+                tasks[name] = {"result": await self._train(call, name, value), "detail": None}
+            except SixpointError as error:
+                errors.append(error)
+                tasks[name] = {"result": None, "detail": error.message}
+        if len(errors) == len(tasks):
+            raise errors[0]
+        return JSONResponse(tasks)
+
+    async def _train(self, call: Call, name: str, params: Mapping[str, object]) -> dict[str, object]:
+        model = self._catalog.get(name, tenant=call.principal.tenant)
+        parameters = training_parameters(params, model, dataset=self._dataset)
+        row = await self._jobs.create(_TRAINING, parameters, principal=call.principal)
+        return await self._describe(call, row)
+
+    def _require_training(self) -> None:
+        if not self._jobs.takes(_TRAINING):
+            raise NotFound(_NO_TRAINING)
+        if not self._dataset:
+            raise FailedPrecondition(NO_DATASET)
+
+    async def _require_idle(self, call: Call, kind: str, path: str) -> None:
+        if not self._dataset:
+            raise FailedPrecondition(NO_DATASET)
+        if any(row.state not in ENDED for row in await self._tasks(call.principal, kind)):
+            raise ResourceExhausted(
+                f"such a task runs or waits; ask GET /{path} how far it is, or stop it (DELETE /{path})",
+                retry_after=_RETRY_SECONDS,
+            )
+
     def _status(self, kind: str, what: str) -> Handler:
         async def show(call: Call) -> Response:
             """``GET /batch/infer``, ``GET /train/``: the latest task; all of them, or the one that runs, if asked."""
-            query, rows = call.request.query_params, await self._tasks(call, kind)
+            query, rows = call.request.query_params, await self._tasks(call.principal, kind)
             if _is_true(query.get("check_if_running", "")):
                 rows = [row for row in rows if row.state not in ENDED]
             if not rows:
-                reason = f"there is no {what} of this kind; start one" if kind == _BATCH else _NO_TRAINING
-                raise NotFound(reason)
+                runs = kind != _TRAINING or self._jobs.takes(kind)
+                raise NotFound(f"there is no {what} of this kind; start one" if runs else _NO_TRAINING)
             if _is_true(query.get("all", "")):
                 return JSONResponse([await self._describe(call, row) for row in reversed(rows)])
             return JSONResponse(await self._describe(call, rows[0]))
@@ -132,7 +197,7 @@ class Tasks:
     def _stop(self, kind: str) -> Handler:
         async def stop(call: Call) -> Response:
             """``DELETE /batch/infer``, ``DELETE /train/``: cancel the task that runs or waits; null without one."""
-            for row in await self._tasks(call, kind):
+            for row in await self._tasks(call.principal, kind):
                 if row.state not in ENDED:
                     stopped = await self._jobs.cancel(row.id, principal=call.principal)
                     return JSONResponse(await self._describe(call, stopped, status="STOPPED"))
@@ -140,12 +205,12 @@ class Tasks:
 
         return stop
 
-    async def _tasks(self, call: Call, kind: str) -> list[JobRow]:
+    async def _tasks(self, principal: Principal, kind: str, *, pages: int = _PAGES) -> list[JobRow]:
         """The latest jobs of a kind, of this dataset where they have one; the latest first."""
         rows: list[JobRow] = []
         token = ""
-        for _ in range(_PAGES):
-            page = await self._jobs.page(principal=call.principal, size=_PAGE, token=token)
+        for _ in range(pages):
+            page = await self._jobs.page(principal=principal, size=_PAGE, token=token)
             rows += [row for row in page.entries if row.kind == kind and self._is_ours(row)]
             token = page.next_token
             if not token:
@@ -177,6 +242,9 @@ class Tasks:
 
 
 def _request(row: JobRow) -> dict[str, object]:
+    if row.kind == _TRAINING:
+        own = {name: value for name, value in row.parameters.items() if value is not None and name not in _SERVER_ONLY}
+        return {"model": row.parameters.get("start_model") or "", **own}
     digests = row.parameters.get("digests")
     chosen = isinstance(digests, Sequence) and bool(digests)
     return {"model": row.parameters.get("model", ""), "images": "unlabeled" if chosen else "all"}
@@ -184,6 +252,11 @@ def _request(row: JobRow) -> dict[str, object]:
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _refuse_sync(call: Call, path: str) -> None:
+    if _is_true(call.request.query_params.get("run_sync", "")):
+        raise InvalidArgument(f"run_sync is not possible: start the task, and ask GET /{path} how far it is")
 
 
 def _is_true(text: str) -> bool:

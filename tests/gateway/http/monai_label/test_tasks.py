@@ -97,8 +97,8 @@ def test_a_batch_is_stopped(viewer: HttpSite, tmp_path: Path) -> None:
         (BATCH, [1], 400, "expected an object"),
         ("/batch/infer/nothing", {}, 404, "nothing"),
         ("/batch/infer/annotation", {}, 409, "prompts"),
-        ("/train/annotation", {}, 404, "sixpoint loop"),
-        ("/train/", {}, 404, "sixpoint loop"),
+        ("/train/annotation", {}, 404, "SIXPOINT_WORKER_KINDS"),
+        ("/train/", {}, 404, "SIXPOINT_WORKER_KINDS"),
         ("/scoring/dice", {}, 404, "agreement"),
     ],
 )
@@ -113,6 +113,8 @@ def test_nothing_is_trained_or_scored_unasked(viewer: HttpSite) -> None:
     for path in ("/train/", "/scoring/"):
         assert viewer.request("DELETE", path).json() is None
     assert viewer.request("POST", "/scoring/").json() == {}
+    info = viewer.get("/info/").json()
+    assert (info["trainers"], info["train_stats"]) == ({}, {})
 
 
 def test_without_a_dataset_there_is_nothing_to_segment(site: HttpSite) -> None:
