@@ -15,7 +15,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from gateway.audit_commands import app as audit_app
+from gateway.commands.audit import app as audit_app
+from gateway.commands.tokens import app as token_app
+from gateway.commands.worker import add_worker
 from gateway.core.runtime.process.malloc import keep_freed_memory
 from gateway.core.runtime.process.open_files import raise_open_files
 from gateway.doctor.command import add_doctor
@@ -25,10 +27,8 @@ from gateway.observability.logs import configure, log_uncaught_in_loop
 from gateway.read_settings import read_settings
 from gateway.server import Gateway
 from gateway.settings import Settings
-from gateway.token_commands import app as token_app
 from gateway.triton.local.server import LocalTriton
 from gateway.triton.local.shipped_models import SHIPPED_MODELS, served_versions, update_models
-from gateway.worker_command import add_worker
 from sixpoint.cli.common import VerboseOption
 from sixpoint.cli.image_warnings import warnings_as_sentences
 from sixpoint.cli.version import VersionOption
@@ -90,7 +90,7 @@ def demo(
 ) -> None:
     """Start Triton and the gateway, annotate one organ from six points, write mask and preview, and stop both."""
     # Imported late: it reads and writes files with packages that only clients need, which containers lack.
-    from gateway.demo import DEMO_FILES, choose_case, run_demo
+    from gateway.commands.demo import DEMO_FILES, choose_case, run_demo
 
     settings = read_settings()
     configure("ERROR", settings.log_format)

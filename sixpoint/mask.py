@@ -13,10 +13,10 @@ import zstandard
 
 from sixpoint._typing import Bools, Counts, Index
 from sixpoint.concurrency import PairRunner, run_serially
-from sixpoint.dicom_files import DicomKind, dicom_target, label_objects, save_dicom
 from sixpoint.errors import InternalError
 from sixpoint.geometry import Geometry
-from sixpoint.label_files import write_labels
+from sixpoint.mask_files.dicom import DicomKind, dicom_target, label_objects, save_dicom
+from sixpoint.mask_files.labels import write_labels
 from sixpoint.masks.difference import difference_box
 from sixpoint.timings import Timings
 

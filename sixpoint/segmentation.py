@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 
 from sixpoint._typing import Array
-from sixpoint.dicom_files import DicomKind, dicom_target, save_dicom
 from sixpoint.errors import InternalError, InvalidArgument, PromptError
 from sixpoint.errors.shortening import quoted
 from sixpoint.geometry import Geometry
-from sixpoint.label_files import write_labels
 from sixpoint.mask import Mask, PackedMask, Timings, check_box, model_text, unpack, voxels_of
+from sixpoint.mask_files.dicom import DicomKind, dicom_target, save_dicom
+from sixpoint.mask_files.labels import write_labels
 from sixpoint.masks.objects import LabelledObject
 from sixpoint.prompts import ExtremePoints
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.images.shared_images import training_hippocampi
 from sixpoint._typing import Bools
-from sixpoint.coil_phantom import COIL, make_coil
 from sixpoint.errors import InvalidArgument
+from sixpoint.phantom.coil import COIL, make_coil
 from sixpoint.volume import Volume
 from trainer.data.datasets import Case, read_case, read_dataset
 

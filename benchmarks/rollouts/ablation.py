@@ -23,8 +23,8 @@ from trainer.data.dataloader import LabelledCases
 from trainer.data.datasets import read_dataset
 from trainer.data.spec_files import read_spec
 from trainer.simulation.round_settings import RoundSettings
+from trainer.training.annotation.pretrain import pretrain
 from trainer.training.config import PretrainConfig
-from trainer.training.pretrain import pretrain
 from trainer.training.start import resolve_start
 
 __all__ = ["VARIANTS"]

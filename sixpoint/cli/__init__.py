@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sixpoint import errors
-from sixpoint.cli import annotate, close, dataset, doctor, jobs, login, loop, models, segment, sessions, store
+from sixpoint.cli import annotate, dataset, doctor, jobs, login, loop, models, segment, sessions, store
 from sixpoint.cli.common import EXIT_CODES, app, exit_code
 from sixpoint.environment import misspelt_variables
 
@@ -18,7 +18,6 @@ __all__ = [
     "EXIT_CODES",
     "annotate",
     "app",
-    "close",
     "dataset",
     "doctor",
     "exit_code",

@@ -24,7 +24,7 @@ from sixpoint.cli.json_errors import JsonErrors
 from sixpoint.cli.version import VersionOption
 from sixpoint.client import Retry
 from sixpoint.io.output_files import check_not_inputs
-from sixpoint.label_files import check_labels_file
+from sixpoint.mask_files.labels import check_labels_file
 from sixpoint.protocol import SERVER_VARIABLE
 from sixpoint.volume import Volume, check_voxels
 

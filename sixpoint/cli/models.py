@@ -18,10 +18,10 @@ from rich.table import Table
 from sixpoint.cli.common import CLI_RETRY, JsonOption, ServerOption, WideOption, app, print_json
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client
-from sixpoint.coil_phantom import COIL, make_coil
 from sixpoint.errors import InvalidArgument
 from sixpoint.errors.shortening import quoted
 from sixpoint.phantom import ORGANS, Phantom, make_phantom
+from sixpoint.phantom.coil import COIL, make_coil
 from sixpoint.prompts import ExtremePoints
 from sixpoint.protocol import DEFAULT_SERVER
 

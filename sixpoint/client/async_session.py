@@ -17,10 +17,10 @@ from sixpoint.client._sansio import Operation
 from sixpoint.client._transport.driver import AsyncDriver
 from sixpoint.client.interaction import AsyncInteraction
 from sixpoint.client.models import SessionInfo, StepInfo
-from sixpoint.dicom_files import DicomKind, dicom_target, save_dicom
 from sixpoint.errors import PermissionDenied, SixpointError, Unauthenticated
-from sixpoint.label_files import check_labels_file
 from sixpoint.mask import Mask
+from sixpoint.mask_files.dicom import DicomKind, dicom_target, save_dicom
+from sixpoint.mask_files.labels import check_labels_file
 from sixpoint.prompts import Click, Frame, Prompt
 
 __all__ = ["AsyncSession"]

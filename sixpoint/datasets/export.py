@@ -17,7 +17,7 @@ from sixpoint.datasets.manifest import Manifest, ManifestCase, file_sha256, json
 from sixpoint.errors import DatasetError
 from sixpoint.errors.shortening import quoted
 from sixpoint.io.atomic_files import write_file
-from sixpoint.label_files import write_labels
+from sixpoint.mask_files.labels import write_labels
 from sixpoint.segmentation import Segmentation
 from sixpoint.volume import Volume, write_image
 

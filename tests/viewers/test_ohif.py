@@ -15,9 +15,9 @@ import sixpoint
 from gateway.server import Gateway
 from gateway.triton.local.server import LocalTriton
 from sixpoint._typing import Array
-from sixpoint.coil_phantom import make_coil
 from sixpoint.io.dicomweb.server import DicomwebServer
 from sixpoint.metrics import dice
+from sixpoint.phantom.coil import make_coil
 from tests.gateway.http.sites import HttpSite
 from tests.support.orthanc import store_files, write_ct_series
 from tests.support.servers import running_gateway

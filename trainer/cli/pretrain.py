@@ -15,7 +15,7 @@ from trainer.data.datasets import read_dataset
 from trainer.data.spec_files import read_spec
 from trainer.simulation.round_settings import RoundSettings
 from trainer.simulation.simulated_user import MAX_JITTER_FRACTION
-from trainer.training import pretrain as training
+from trainer.training.annotation import pretrain as training
 from trainer.training.checkpoint import SPEC
 from trainer.training.config import Device, PretrainConfig
 from trainer.training.start import resolve_start

@@ -16,9 +16,9 @@ from sixpoint.model_spec import ModelSpec, Task
 from trainer.cli.console import check_run_folder, describe_pretraining, progress_bar, say, say_licence
 from trainer.cli.options import ANNOTATION_SPEC, SEGMENTATION_SPEC, Init, Licence, RunFolder
 from trainer.data.spec_files import read_spec_mapping
+from trainer.training.annotation.finetune import finetune
 from trainer.training.checkpoint import SPEC
 from trainer.training.config import ComputePrecision, FinetuneConfig, TrainConfig, TrainProgress
-from trainer.training.finetune import finetune
 from trainer.training.start import StartFile, find_start, resolve_start
 
 __all__ = ["train"]

@@ -110,11 +110,11 @@ def main(order: Order) -> dict[str, object]:
 
 
 def _write(order: Order) -> dict[str, object]:
-    from sixpoint.dicom_files import DicomTarget, save_dicom
     from sixpoint.errors import VolumeError
     from sixpoint.geometry import Geometry
     from sixpoint.io.dicom.zips import unpack_dicom
     from sixpoint.io.images import is_dicom
+    from sixpoint.mask_files.dicom import DicomTarget, save_dicom
 
     folder, target = Path(order["folder"]), Path(order["target"])
     if order["source"]:

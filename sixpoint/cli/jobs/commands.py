@@ -13,7 +13,7 @@ from rich.table import Table
 
 from sixpoint.cli.common import CLI_RETRY, JsonOption, ServerOption, WideOption, print_json
 from sixpoint.cli.jobs.group import IdArgument, describe, job_facts, jobs, show_job, watch_job
-from sixpoint.cli.session_facts import duration
+from sixpoint.cli.sessions.facts import duration
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client
 from sixpoint.errors import InvalidArgument

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
 from sixpoint.cli.common import app, print_json
-from sixpoint.cli.session_facts import duration
+from sixpoint.cli.sessions.facts import duration
 from sixpoint.client import Client, JobInfo
 
 __all__ = ["IdArgument", "describe", "job_facts", "jobs", "show_job", "watch_job"]

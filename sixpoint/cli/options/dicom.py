@@ -8,10 +8,10 @@ from typing import Annotated, cast
 
 import typer
 
-from sixpoint.dicom_files import DicomKind, check_source, dicom_target, is_dicom_name
 from sixpoint.geometry import Geometry
 from sixpoint.io import is_dicom
 from sixpoint.io.dicomweb import is_dicomweb
+from sixpoint.mask_files.dicom import DicomKind, check_source, dicom_target, is_dicom_name
 
 __all__ = ["CreatorOption", "DicomOption", "DicomOptions", "SourceOption"]
 

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from sixpoint.cli import app
-from sixpoint.coil_phantom import COIL
 from sixpoint.errors import InvalidArgument
 from sixpoint.phantom import ORGANS, Phantom, make_phantom
+from sixpoint.phantom.coil import COIL
 from sixpoint.prompts import read_points
 from sixpoint.volume import Volume
 from tests.sixpoint.cli.command_line import plain

@@ -92,7 +92,7 @@ def test_pre_training_takes_the_licence_of_its_weights_and_images(
         publish(tmp_path, {}, config.spec.model_copy(update=origin))
         return tmp_path / CHECKPOINT
 
-    monkeypatch.setattr("trainer.training.pretrain.pretrain", pretrain)
+    monkeypatch.setattr("trainer.training.annotation.pretrain.pretrain", pretrain)
     data = ("--data", make_pairs(cases=2), "--licence", "MIT")
     done = run("pretrain", tmp_path / "run", "--init", repository / "mine", *data)
     assert done.exit_code == 0, done.output

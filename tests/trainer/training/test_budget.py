@@ -13,13 +13,13 @@ import trainer
 from tests.trainer.conftest import Maker
 from tests.trainer.training.start.models import small_spec
 from trainer.data.spec_files import read_spec, read_spec_mapping
-from trainer.training import pretrain_run
 from trainer.training import train as segmentation
+from trainer.training.annotation import pretrain_run
+from trainer.training.annotation.finetune import finetune
+from trainer.training.annotation.pretrain import pretrain
+from trainer.training.annotation.pretrain_run import PretrainRun
 from trainer.training.checkpoint import SPEC
 from trainer.training.config import FinetuneConfig, PretrainConfig, TrainConfig
-from trainer.training.finetune import finetune
-from trainer.training.pretrain import pretrain
-from trainer.training.pretrain_run import PretrainRun
 from trainer.training.start import describe_origin
 from trainer.training.train import train
 from trainer.training.validation import validate

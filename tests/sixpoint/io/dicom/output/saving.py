@@ -10,8 +10,8 @@ import pydicom
 from pydicom import Dataset
 
 from sixpoint._typing import Bools
-from sixpoint.dicom_files import dicom_target, save_dicom
 from sixpoint.mask import unpack
+from sixpoint.mask_files.dicom import dicom_target, save_dicom
 from sixpoint.masks.objects import LabelledObject
 from sixpoint.prompts import InitialMask
 from sixpoint.volume import Volume

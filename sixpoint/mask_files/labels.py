@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sixpoint._typing import Array
-from sixpoint.dicom_files import DICOM_SUFFIX, is_dicom_name
 from sixpoint.errors import InvalidArgument
 from sixpoint.geometry import Geometry
 from sixpoint.io.label_names import (
@@ -18,6 +17,7 @@ from sixpoint.io.label_names import (
     slicer_fields,
     write_label_names,
 )
+from sixpoint.mask_files.dicom import DICOM_SUFFIX, is_dicom_name
 from sixpoint.volume import check_suffix, write_image
 
 __all__ = ["check_labels_file", "write_labels"]

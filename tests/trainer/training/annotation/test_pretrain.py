@@ -20,11 +20,11 @@ from trainer.data import dataloader
 from trainer.data.datasets import Case
 from trainer.data.spec_files import read_spec
 from trainer.simulation.round_settings import RoundSettings
+from trainer.training.annotation.pretrain import pretrain
+from trainer.training.annotation.pretrain_run import CLICKS
 from trainer.training.checkpoint import CHECKPOINT, SPEC
 from trainer.training.config import Device, PretrainConfig, PretrainProgress
 from trainer.training.network import build_network
-from trainer.training.pretrain import pretrain
-from trainer.training.pretrain_run import CLICKS
 from trainer.training.weight_average import WeightAverage
 
 EDGE = 40
@@ -183,7 +183,7 @@ def test_a_step_whose_gradients_are_not_finite_is_left_out(
         while True:
             yield torch.full((2, 10, 32, 32, 32), torch.nan), torch.zeros(2, 1, 32, 32, 32)
 
-    monkeypatch.setattr("trainer.training.pretrain.iterate_batches", poisoned)
+    monkeypatch.setattr("trainer.training.annotation.pretrain.iterate_batches", poisoned)
     plan = PretrainConfig(spec=spec, out=tmp_path, steps=2, threads=1, workers=0, validation_scenes=1, scene_edge=EDGE)
     state = torch.load(pretrain(plan), weights_only=True)["state_dict"]
     assert all(value.isfinite().all() for value in state.values())

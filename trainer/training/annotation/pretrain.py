@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from trainer.data.dataloader import BatchStream, iterate_batches
+from trainer.training.annotation.pretrain_run import LAST, PretrainRun, Report
 from trainer.training.checkpoint import CHECKPOINT
 from trainer.training.config import PretrainConfig
 from trainer.training.learner import Learner, check_same_run, read_samples_seen
-from trainer.training.pretrain_run import LAST, PretrainRun, Report
 from trainer.training.start import StartFile, describe_origin, find_start, start_network
 from trainer.training.validation import ValidationSet
 

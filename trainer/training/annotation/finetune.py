@@ -12,8 +12,8 @@ from trainer.data.dataloader import LabelledCases
 from trainer.data.datasets import Dataset, read_dataset, split_cases
 from trainer.data.experiment import write_split
 from trainer.data.stated_split import annotation_digests, read_stated_split
+from trainer.training.annotation.pretrain import check_folder, pretrain
 from trainer.training.config import FinetuneConfig, PretrainConfig, PretrainProgress
-from trainer.training.pretrain import check_folder, pretrain
 
 __all__ = ["finetune"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sixpoint.coil_phantom import make_coil
+from sixpoint.phantom.coil import make_coil
 from sixpoint.prompts import ExtremePoints
 
 

@@ -18,9 +18,9 @@ from sixpoint.volume import Volume, write_image
 from tests.trainer.conftest import Maker
 from trainer.data.datasets import read_dataset
 from trainer.data.spec_files import read_spec
+from trainer.training.annotation.finetune import finetune
 from trainer.training.checkpoint import CHECKPOINT, SPEC
 from trainer.training.config import FinetuneConfig
-from trainer.training.finetune import finetune
 from trainer.training.network import build_network
 
 

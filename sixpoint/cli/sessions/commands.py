@@ -49,7 +49,7 @@ from sixpoint.cli.prompts import (
     place_masks,
     read_prompts,
 )
-from sixpoint.cli.session_facts import describe, duration, session_facts, step_facts
+from sixpoint.cli.sessions.facts import describe, duration, session_facts, step_facts
 from sixpoint.cli.tables import print_table
 from sixpoint.client import Client, Session, Timeout
 from sixpoint.errors import NothingToRedo, NothingToUndo

@@ -11,7 +11,7 @@ import numpy as np
 
 from sixpoint._typing import Bools, Float
 from sixpoint.geometry import Geometry
-from sixpoint.phantom import Phantom
+from sixpoint.phantom.abdomen import Phantom
 from sixpoint.volume import Volume
 
 __all__ = ["COIL", "make_coil"]

@@ -13,8 +13,8 @@ import slicerio
 from sixpoint.errors import InvalidArgument, VolumeError
 from sixpoint.geometry import Geometry
 from sixpoint.io.label_names import label_colour, names_file
-from sixpoint.label_files import write_labels
 from sixpoint.mask import Mask, pack
+from sixpoint.mask_files.labels import write_labels
 from sixpoint.prompts import InitialMask
 from sixpoint.segmentation import LabelledMask, Segmentation
 from sixpoint.volume import Volume

@@ -1,0 +1,1 @@
+"""The commands of ``gateway`` that have files of their own."""
