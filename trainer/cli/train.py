@@ -30,6 +30,15 @@ Spec = Annotated[
     Path | None,
     typer.Option(dir_okay=False, exists=True, help="Spec of the model; what it leaves open follows from the data."),
 ]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        help="Segmentation model to measure first on the held-out cases, as step 0 of metrics.json; named as for "
+        "--init.",
+        show_default="that of --init",
+        metavar="PATH|NAME",
+    ),
+]
 HeldOut = Annotated[
     Path | None, typer.Option(dir_okay=False, exists=True, help="File with the cases to hold out, one name a line.")
 ]
@@ -68,6 +77,7 @@ def train(
     task: Annotated[Task, typer.Option(help="Task of the network.")],
     spec: Spec = None,
     init: Init = None,
+    reference: Reference = None,
     held_out: HeldOut = None,
     fraction: Fraction = 0.2,
     steps: Annotated[int, typer.Option(min=1, help="Budget of steps.")] = 4000,
@@ -86,12 +96,13 @@ def train(
 ) -> None:
     """Train on labelled images; write the best checkpoint.pt, with spec.yaml and metrics.json beside it.
 
-    For annotation, batch, patience, every, mirror, precision and devices have no effect: the values of pretrain are
-    used, and a GPU if there is one.
+    For annotation, reference, batch, patience, every, mirror, precision and devices have no effect: the values of
+    pretrain are used, and a GPU if there is one.
     """
     started = time.monotonic()
     weights = None if init is None else resolve_start(init)
-    check_run_folder(out, data, spec, weights, held_out)
+    compared = None if reference is None else resolve_start(reference)
+    check_run_folder(out, data, spec, weights, compared, held_out)
     if weights:
         say(f"starting from {weights}")
     start = find_start(weights) if weights else None
@@ -101,6 +112,7 @@ def train(
         out=out,
         template=read_spec_mapping(spec) if spec else _default_template(task, start),
         init=weights,
+        reference=compared,
         held_out=held_out,
         held_out_fraction=fraction,
         steps=steps,

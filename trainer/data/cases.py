@@ -23,8 +23,10 @@ from sixpoint.model_spec import SegmentationSpec
 from sixpoint.preprocessing import Roi, volume_channels
 from trainer.data.datasets import Case, case_digest, read_case
 
-__all__ = ["PreparedCase", "cases_folder", "prepare_cases"]
+__all__ = ["CASES_PREFIX", "PreparedCase", "cases_folder", "prepare_cases"]
 
+CASES_PREFIX = "cases-"
+"""Beginning of the name of a run's folders with prepared cases."""
 _DIGEST = "sha256.txt"
 _VOXELS_PER_LABEL = 2000
 """Number of voxels of each label that are stored as centres for patches."""
@@ -67,7 +69,7 @@ class PreparedCase:
 def cases_folder(run: Path, spec: SegmentationSpec) -> Path:
     """Return the folder of a run's prepared cases. Specs that need other arrays get other folders."""
     relevant = json.dumps([spec.model_dump(mode="json")[part] for part in ("patch", "input", "labels")])
-    return run / f"cases-{hashlib.sha256(relevant.encode()).hexdigest()[:8]}"
+    return run / f"{CASES_PREFIX}{hashlib.sha256(relevant.encode()).hexdigest()[:8]}"
 
 
 def prepare_cases(

@@ -214,6 +214,7 @@ class TrainConfig:
         out: Folder of the run.
         template: Segmentation spec as a YAML reader returns it. What it leaves open follows from the dataset.
         init: Weights to start from, as in :class:`PretrainConfig`. Tensors of another number of labels start at random.
+        reference: Model that is measured on the held-out cases first: a file or folder as for ``init``. None: ``init``.
         held_out: File with the names of the cases to hold out. None: they are drawn by the seed.
         held_out_fraction: Fraction of the cases to hold out when they are drawn.
         steps: Budget of steps.
@@ -236,6 +237,7 @@ class TrainConfig:
     out: Path
     template: Mapping[str, Any]
     init: Path | None = None
+    reference: Path | None = None
     held_out: Path | None = None
     held_out_fraction: float = 0.2
     steps: int = 4000

@@ -18,14 +18,14 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     """Write a PNG with two panels over the steps: loss and Dice.
 
     Args:
-        history: ``step``, ``loss`` and figures whose names begin with ``dice``, of each validation.
+        history: ``step``, ``loss`` and figures whose names begin with ``dice``, of each validation; step 0 has no loss.
         path: PNG file to write.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    steps = [entry["step"] for entry in history]
-    left.plot(steps, [entry["loss"] for entry in history], marker=".", color="black")
+    losses = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
+    left.plot([step for step, _ in losses], [loss for _, loss in losses], marker=".", color="black")
     left.set(title="Loss in training", xlabel="step")
     names = sorted({name for entry in history for name in entry if name.startswith("dice")})
     for name in names:

@@ -41,7 +41,8 @@ class RunState:
         loss: Running mean of the loss.
         best: Best mean Dice of a validation.
         stale: Number of validations since the best one.
-        history: Step, minutes, loss and figures of each validation.
+        history: Step, minutes, loss and figures of each validation. Step 0, which has no loss, is the model that the
+            run is to be better than.
         reserve_s: Seconds that the last validation of the run will take, kept free for it. Not stored.
     """
 
@@ -66,11 +67,12 @@ class RunState:
 
     def is_validated(self) -> bool:
         """Whether the weights of the last step have been validated."""
-        return bool(self.history) and self.history[-1]["step"] == self.step
+        return bool(self.history) and self.history[-1]["step"] == self.step > 0
 
     def dice(self) -> dict[str, float]:
         """Return the Dice figures of the last validation; empty before the first."""
-        return {name: value for name, value in (self.history or [{}])[-1].items() if name.startswith("dice")}
+        last = self.history[-1] if self.history else {}
+        return {name: value for name, value in last.items() if name.startswith("dice") and last["step"]}
 
     def save(self, out: Path) -> None:
         """Write ``last.pt``, whole or not at all."""
@@ -102,6 +104,11 @@ class RunState:
         for name in _COUNTERS:
             setattr(self, name, state["counters"][name])
         self.history = list(state["history"])
+
+    def record_reference(self, figures: Mapping[str, float]) -> None:
+        """Begin the history with the figures of the model that the run is to be better than."""
+        rounded = {name: round(value, 4) for name, value in figures.items()}
+        self.history = [{"step": 0, "minutes": round(self.elapsed_s / 60, 2), **rounded}]
 
     def record_validation(self, figures: Mapping[str, float]) -> bool:
         """Add the figures of a validation to the history; return whether they are the best so far."""

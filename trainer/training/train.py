@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import monai
 import torch
@@ -22,18 +22,17 @@ from monai.losses.dice import DiceCELoss
 from torch import nn
 
 from sixpoint.model_spec import SegmentationSpec
-from trainer.data.cases import PreparedCase, cases_folder, prepare_cases
+from trainer.data.cases import CASES_PREFIX, PreparedCase, cases_folder, prepare_cases
 from trainer.data.experiment import Experiment, prepare_experiment, write_split
 from trainer.data.patches import PatchBatch, PatchDataset, iterate_patches
 from trainer.data.stated_split import annotation_digests
 from trainer.training.checkpoint import CHECKPOINT
 from trainer.training.config import TrainConfig, TrainProgress
 from trainer.training.devices import device_name, fastest_precision
-from trainer.training.figure_names import figure_names
+from trainer.training.held_out import HeldOutCases, channels_last, measure_dice
 from trainer.training.network import build_network
 from trainer.training.run_state import RunState
 from trainer.training.schedule import cosine_schedule
-from trainer.training.sliding_window import dice_per_label, segment_case
 from trainer.training.start import StartFile, describe_origin, find_start, load_matching
 from trainer.training.weight_average import WeightAverage
 
@@ -100,7 +99,8 @@ def train(config: TrainConfig, *, report: Report = lambda _: None, started: floa
         run.fit(cases)
         fabric.barrier()
         if fabric.is_global_zero:
-            shutil.rmtree(folder)
+            for prepared in config.out.glob(f"{CASES_PREFIX}*"):
+                shutil.rmtree(prepared)
     return config.out / CHECKPOINT
 
 
@@ -116,10 +116,11 @@ class _Run:
         self.fabric = fabric
         self.report = report
         torch.manual_seed(config.seed)
-        network = _channels_last(build_network(self.spec))
+        network = channels_last(build_network(self.spec))
         self.start = find_start(config.init) if config.init else None
         self.origin: dict[str, Any] = {}
         self.fresh = self._load(network, self.start) if self.start else ()
+        self.reference = find_start(config.reference) if config.reference else self.start
         optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         self.model, self.stepper = fabric.setup(network, optimiser)
         identity = {
@@ -159,6 +160,8 @@ class _Run:
             )
         saved = time.monotonic()
         self._tick()
+        if self.reference is not None and not state.step:
+            self._measure_reference(self.reference)
         if math.isfinite(config.minutes):
             self._reserve_validation(held_out)
         # However short the budget, a new run takes a step.
@@ -199,6 +202,18 @@ class _Run:
                 self.state.publish(self.config.out, self._published_spec())
             self.state.write_history(self.config.out)
         return figures
+
+    def _measure_reference(self, reference: StartFile) -> None:
+        """Measure the model that the run is to be better than; its figures are those of step 0."""
+        experiment, config = self.experiment, self.config
+        self.report(TrainProgress("validating", self.state.budget_spent(config)))
+        cases = [case for case in experiment.dataset.cases if case.name in experiment.split.validation]
+        held_out = HeldOutCases(cases, experiment.fingerprint.labels, config.out, os.cpu_count() or 1)
+        figures = held_out.measure(reference, self.spec, fabric=self.fabric)
+        self._tick()
+        self.state.record_reference(figures)
+        if self.fabric.is_global_zero:
+            self.state.write_history(config.out)
 
     def _tick(self) -> None:
         # All processes follow one clock. Otherwise one could stop while another waits for its next step forever.
@@ -242,20 +257,9 @@ class _Run:
 
     def _validate(self, held_out: list[PreparedCase]) -> dict[str, float]:
         """Compute the Dice of the averaged weights on held-out cases, divided among the processes."""
-        device, labels = self.fabric.device, self.spec.labels
-        network = _channels_last(build_network(self.spec)).to(device)
+        network = channels_last(build_network(self.spec)).to(self.fabric.device)
         network.load_state_dict(self.state.average.state)
-        network.eval()
-        sums = torch.zeros(2, len(labels))
-        for case in held_out[self.fabric.global_rank :: self.fabric.world_size]:
-            with self.fabric.autocast():
-                predicted = segment_case(network, case, self.spec, device=device)
-            dice = torch.tensor(dice_per_label(predicted, case.truth, count=len(labels)))
-            sums += torch.stack([dice.nan_to_num(0.0), (~dice.isnan()).float()])
-        total, cases = cast(torch.Tensor, self.fabric.all_reduce(sums.to(device), reduce_op="sum")).tolist()
-        # A label that is in no held-out case has no Dice.
-        means = {name: t / n for name, t, n in zip(figure_names(labels), total, cases, strict=True) if n}
-        return {"dice": sum(means.values()) / len(means) if means else 0.0, **means}
+        return measure_dice(network, self.spec, held_out, self.spec.labels, fabric=self.fabric)
 
     def _published_spec(self) -> SegmentationSpec:
         config, split = self.config, self.experiment.split
@@ -275,10 +279,6 @@ class _Run:
         if self.fresh:
             provenance["started_at_random"] = ", ".join(self.fresh)
         return self.spec.model_copy(update={"licence": self.origin["licence"], "provenance": provenance})
-
-
-def _channels_last(network: nn.Module) -> nn.Module:
-    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def _report_nothing(_: TrainProgress) -> None:
