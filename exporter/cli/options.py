@@ -203,6 +203,18 @@ Force = Annotated[
 Once = Annotated[
     bool, typer.Option("--once", help="Publish nothing if the model has a version of this very file; say which.")
 ]
+Replaces = Annotated[
+    int | None, typer.Option(min=0, help="Publish only if this version serves now; 0: only if none does.", metavar="N")
+]
+MaxSlowdown = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1,
+        help="Refuse a version that takes more than so many times as long in Triton as the one that serves.",
+        show_default="not measured",
+        metavar="FACTOR",
+    ),
+]
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait while another exporter writes to the repository.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts; errors, too.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Wrap no cell of the table to fit the terminal.")]

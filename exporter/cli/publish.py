@@ -42,6 +42,8 @@ def publish(
     share: options.Share = 1.0,
     force: options.Force = False,
     once: options.Once = False,
+    replaces: options.Replaces = None,
+    max_slowdown: options.MaxSlowdown = None,
     spacing: options.Spacing = "",
     patch: options.Patch = "",
     axes: options.Axes = "",
@@ -89,6 +91,8 @@ def publish(
             share=share,
             force=force,
             once=once,
+            replaces=replaces,
+            max_slowdown=max_slowdown,
             tensorrt=tensorrt,
             half=precision is not NumericPrecision.FP32,
             image=image,
@@ -114,6 +118,8 @@ def _run(
     share: float,
     force: bool,
     once: bool,
+    replaces: int | None,
+    max_slowdown: float | None,
     tensorrt: options.TensorRt | None,
     half: bool,
     image: Path | None,
@@ -157,7 +163,16 @@ def _run(
             prepared = with_accelerator(prepared)
         if builder is not None:
             prepared = build_plan(models, prepared, builder, folder=folder / "plan", half=half)
-        published = publish_model(models, prepared, triton=server, share=share, force=force, wait=wait)
+        published = publish_model(
+            models,
+            prepared,
+            triton=server,
+            share=share,
+            force=force,
+            wait=wait,
+            replaces=replaces,
+            max_slowdown=max_slowdown,
+        )
         if as_json:
             _print_json(prepared, published)
         else:
@@ -178,6 +193,7 @@ def _print_present(name: str, present: VersionStatus, *, as_json: bool) -> None:
         "engine": engine and engine.model_dump(),
         "parity": parity and parity.model_dump(),
         "figures": None,
+        "speed": None,
     }
     out.print_json(json.dumps(content))
 
@@ -190,6 +206,7 @@ def _print_json(prepared: PreparedModel, published: Published) -> None:
         "engine": prepared.engine and prepared.engine.model_dump(),
         "parity": published.parity.model_dump(),
         "figures": published.figures and {**published.figures.model_dump(), "worse": published.figures.worse},
+        "speed": published.speed and published.speed.model_dump(),
     }
     out.print_json(json.dumps(content))
 
@@ -219,6 +236,8 @@ def _print_text(
             )
     for line in _figures(prepared, published):
         out.print(line, markup=False)
+    if published.speed is not None:
+        out.print(f"{published.speed.new:.4g} s in Triton, {published.speed.serving:.4g} s before", markup=False)
     if prepared.engine is not None and not verified:
         out.print("note: the TensorRT plan was not verified: give --triton to compare its answers")
     for note in prepared.notes:

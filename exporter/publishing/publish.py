@@ -15,8 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import numpy as np
+
 from exporter.graph.model_files import model_files, sha256_of_files
 from exporter.parity.report import ParityReport
+from exporter.parity.speed import Speed, measure_speed, require_as_fast
 from exporter.publishing.cards import write_cards
 from exporter.publishing.figures import FigureComparison, compare_figures, require_as_good
 from exporter.publishing.prepared import PreparedModel
@@ -50,11 +53,13 @@ class Published:
         version: Its number.
         parity: Parity report stored with it.
         figures: Its figures beside those of the version that served; None: there was none.
+        speed: Its time beside that of the version that served; None: it was not measured.
     """
 
     version: int
     parity: ParityReport
     figures: FigureComparison | None
+    speed: Speed | None = None
 
 
 def publish(
@@ -65,6 +70,8 @@ def publish(
     share: float = 1.0,
     force: bool = False,
     wait: float = 300.0,
+    replaces: int | None = None,
+    max_slowdown: float | None = None,
 ) -> Published:
     """Publish a version. On any failure the previous version goes on serving, and the new one is removed.
 
@@ -76,11 +83,15 @@ def publish(
         share: Share of sessions that get the new version; below 1 it is a candidate beside the serving version.
         force: Whether to publish a version whose figures are worse than those of the serving version.
         wait: Seconds to wait for other writers.
+        replaces: Version that must serve; 0: none may. None: any may.
+        max_slowdown: Factor by which the time in Triton may grow beyond that of the serving version. None: it is not
+            measured, nor is it without Triton, or where no version serves.
 
     Raises:
         InvalidArgument: The name is not a valid model name.
         FailedPrecondition: Older versions have other tensors; a candidate is on trial; the version is worse than the
-            serving one, or is to share sessions with none; or Triton cannot load it, or its answers differ too much.
+            serving one, or is to share sessions with none; another version serves than ``replaces``; or Triton cannot
+            load it, takes too long, or its answers differ too much.
         TritonUnavailable: Triton cannot be reached.
     """
     config = prepared.config
@@ -93,6 +104,7 @@ def publish(
             _check_publishable(old, config, address=repository.address)
             present = serving_version(repository, old)
             config = replace(_inherit_execution(config, old), tenants=old.tenants)
+        _check_replaced(config.name, replaces, present)
         check_share(repository, config.name, share, present=present)
         figures = _compare(config, old, present)
         if figures is not None and share > 0:
@@ -110,10 +122,27 @@ def publish(
             trial = replace(trial, spec=old.spec)
         final = replace(trial, candidate=Candidate(str(version), share) if on_trial else None)
         _add_version(repository, prepared, version, trial, new=old is None, replaced=None if on_trial else present)
-        report = switch(repository, [trial, final], check=version, triton=triton, new=old is None, added=version)
+        speed: Speed | None = None
+
+        def check_speed() -> None:
+            nonlocal speed
+            if triton is None or old is None or present is None or max_slowdown is None:
+                return
+            speed = _measure_speed(triton, config, version, serving=(present, old))
+            require_as_fast(speed, name=config.name, serving=present, max_slowdown=max_slowdown)
+
+        report = switch(
+            repository,
+            [trial, final],
+            check=version,
+            triton=triton,
+            new=old is None,
+            added=version,
+            on_loaded=check_speed,
+        )
         repository.delete(f"{config.name}/{version}/{UNFINISHED}")
         write_cards(repository, final)
-    return Published(version, report or prepared.parity, figures)
+    return Published(version, report or prepared.parity, figures, speed)
 
 
 def check_share(repository: ModelRepository, name: str, share: float, *, present: int | None) -> None:
@@ -133,6 +162,27 @@ def check_share(repository: ModelRepository, name: str, share: float, *, present
             f"no version of {name} serves in {repository.address}, so that a first one would get all sessions, not "
             f"{share:.0%}: publish it without --share, or under the --name of a model that serves"
         )
+
+
+def _check_replaced(name: str, wanted: int | None, present: int | None) -> None:
+    if wanted is not None and wanted != (present or 0):
+        raise FailedPrecondition(
+            f"{f'version {present}' if present else 'no version'} of {name} serves now, expected "
+            f"{f'version {wanted}' if wanted else 'none'} (--replaces): compare the new one with what serves, and "
+            "publish again"
+        )
+
+
+def _measure_speed(triton: Triton, config: ModelConfig, version: int, *, serving: tuple[int, ModelConfig]) -> Speed:
+    """Measure a version and the one that serves, which Triton has both loaded."""
+    present, old = serving
+    assert config.spec is not None
+    zeros = np.zeros((1, *config.spec.input_shape), np.float16 if config.spec.input.dtype == "FP16" else np.float32)
+    return measure_speed(
+        lambda: triton.infer(config, version, zeros),
+        lambda: triton.infer(config, present, zeros),
+        specs=(config.spec, old.spec or config.spec),
+    )
 
 
 def _compare(new: ModelConfig, old: ModelConfig | None, present: int | None) -> FigureComparison | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -28,6 +29,7 @@ def switch(
     triton: Triton | None,
     new: bool = False,
     added: int | None = None,
+    on_loaded: Callable[[], None] = lambda: None,
 ) -> ParityReport | None:
     """Put configs in place one after the other, and have all Tritons load each. Needs the repository's lock.
 
@@ -42,6 +44,7 @@ def switch(
         triton: The Tritons that serve the repository; None: no Triton is asked.
         new: Whether the model was created just now, and is to be deleted on failure.
         added: Version that was added just now, and is to be deleted on failure.
+        on_loaded: Called after the first config is loaded and verified; what it raises undoes all.
 
     Returns:
         The parity report with Triton's agreement; None without Triton, or for a version without parity inputs.
@@ -58,6 +61,7 @@ def switch(
             triton.load(config)
             if index == 0:
                 report = verify_in_triton(repository, config, check, triton)
+                on_loaded()
     except BaseException:
         if not new and before is not None:
             repository.write(path, before)

@@ -126,6 +126,37 @@ def test_a_version_that_fails_verification_is_removed_and_the_old_one_serves(
 
 
 @pytest.mark.triton
+def test_a_version_that_takes_too_long_is_removed_and_the_old_one_serves(
+    models: FolderRepository, triton: Triton, tiny: PreparedModel
+) -> None:
+    timed = named(tiny, "timed")
+    assert publish(models, timed, triton=triton, max_slowdown=2.0).speed is None
+    with pytest.raises(
+        FailedPrecondition, match=r"timed takes .* s of version 1, which serves; 0\.01 times is allowed"
+    ):
+        publish(models, timed, triton=triton, max_slowdown=0.01)
+    assert models.versions("timed") == [1]
+    assert {version for version, (state, _) in triton.version_states("timed").items() if state == "READY"} == {1}
+    published = publish(models, timed, triton=triton, max_slowdown=1000.0)
+    assert published.version == 3  # Triton has seen 2
+    assert published.speed is not None
+    assert min(published.speed.new, published.speed.serving) > 0
+    assert problems(models) == []
+
+
+def test_a_version_that_was_compared_with_another_than_serves_is_refused(tmp_path: Path, tiny: PreparedModel) -> None:
+    models = FolderRepository(tmp_path / "repository")
+    with pytest.raises(FailedPrecondition, match=r"no version of tiny serves now, expected version 1 \(--replaces\)"):
+        publish(models, tiny, triton=None, replaces=1)
+    assert publish(models, tiny, triton=None, replaces=0).version == 1
+    assert publish(models, tiny, triton=None, replaces=1).version == 2
+    for wanted in (0, 1):
+        with pytest.raises(FailedPrecondition, match=r"version 2 of tiny serves now, expected (none|version 1)"):
+            publish(models, tiny, triton=None, replaces=wanted, force=True)
+    assert models.versions("tiny") == [1, 2]
+
+
+@pytest.mark.triton
 def test_a_version_that_triton_cannot_load_is_removed_and_the_old_one_serves(
     models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path
 ) -> None:
