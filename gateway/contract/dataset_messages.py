@@ -166,6 +166,7 @@ def annotation_to_message(row: AnnotationRow) -> dataset_pb.Annotation:
         active_seconds=row.active_seconds,
         state=_STATES[row.state],
         digest=row.digest,
+        adjudicated_by=row.adjudicated_by,
     )
     if row.review:
         message.reviewer = row.review.reviewer

@@ -215,6 +215,15 @@ class DatasetCalls:
         row = await self._annotations.review(request.id, state, reason=request.reason, principal=principal)
         return dataset_pb.ReviewAnnotationResponse(annotation=annotation_to_message(row))
 
+    async def adjudicate_annotations(
+        self, request: dataset_pb.AdjudicateAnnotationsRequest, principal: Principal
+    ) -> dataset_pb.AdjudicateAnnotationsResponse:
+        """Decide between annotations of one image."""
+        row = await self._annotations.adjudicate(
+            request.id, request.among_ids, reason=request.reason, principal=principal
+        )
+        return dataset_pb.AdjudicateAnnotationsResponse(annotation=annotation_to_message(row))
+
     async def trace_images(
         self, request: dataset_pb.TraceImagesRequest, principal: Principal
     ) -> dataset_pb.TraceImagesResponse:

@@ -49,6 +49,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, Role]] = {
         "ListAnnotations": Role.VIEWER,
         "GetAnnotation": Role.VIEWER,
         "ReviewAnnotation": Role.ENGINEER,
+        "AdjudicateAnnotations": Role.ENGINEER,
         "TraceImages": Role.ENGINEER,
         # It also ends the sessions of others.
         "RemoveImages": Role.ADMIN,

@@ -82,13 +82,20 @@ saved_annotations = Table(
     Column("digest", String(64), nullable=False, comment="SHA-256 of the masks"),
     Column("byte_count", BigInteger, nullable=False, comment="bytes that the masks take here"),
     Column("state", String(10), nullable=False, comment="draft, submitted, accepted or rejected"),
+    Column(
+        "adjudicated_by",
+        String(32),
+        nullable=False,
+        server_default=text("''"),
+        comment="id of the annotation that decided between this one and others; else empty",
+    ),
     ForeignKeyConstraint(["dataset_id", "image_digest"], ["dataset_images.dataset_id", "dataset_images.image_digest"]),
     UniqueConstraint("dataset_id", "image_digest", "version"),
     Index(None, "dataset_id", "created", "id"),
     Index(None, "tenant", "annotator"),
     Index(None, "session_id"),
 )
-"""Annotations that people saved. Only their state changes."""
+"""Annotations that people saved. Only their state changes, and adjudicated_by with it."""
 
 annotation_masks = Table(
     "annotation_masks",

@@ -152,6 +152,8 @@ class AnnotationInfo:
         reviewer: Name of the person who reviewed it last; empty before a review.
         reason: Reason of the reviewer; may be empty.
         digest: SHA-256 of the masks: equal masks have equal ones.
+        adjudicated_by: Id of the annotation that decided between this one and others, its own if it is this one; else
+            empty.
     """
 
     id: str
@@ -171,6 +173,7 @@ class AnnotationInfo:
     reviewer: str
     reason: str
     digest: str
+    adjudicated_by: str = ""
 
 
 def state_number(state: str) -> dataset_pb.AnnotationState.ValueType:
@@ -276,6 +279,7 @@ def read_annotation(message: dataset_pb.Annotation) -> AnnotationInfo:
         reviewer=message.reviewer,
         reason=message.reason,
         digest=message.digest,
+        adjudicated_by=message.adjudicated_by,
     )
 
 

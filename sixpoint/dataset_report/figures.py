@@ -105,7 +105,9 @@ def collect_figures(client: Client, name: str, decisions: Sequence[Decision] = (
     first: dict[str, AnnotationInfo] = {}
     latest: dict[str, AnnotationInfo] = {}
     for info in sorted(finished, key=lambda info: (info.created, info.version)):
-        latest[info.image_digest] = info
+        # Where somebody decided between annotations, the one that decided counts.
+        if info.state != "rejected" or not info.adjudicated_by:
+            latest[info.image_digest] = info
         # Without a session nobody knows what it took.
         if info.session_id:
             first.setdefault(info.image_digest, info)
@@ -129,7 +131,9 @@ def _annotators(cases: Sequence[CaseFigures], finished: Sequence[AnnotationInfo]
     result = []
     for name in sorted({info.annotator for info in finished}):
         own = [case for case in cases if case.annotation.annotator == name]
-        states = [info.state for info in finished if info.annotator == name]
+        own_infos = [info for info in finished if info.annotator == name]
+        # A reader's mask that did not decide is no bad one.
+        states = [info.state for info in own_infos if info.adjudicated_by in ("", info.id)]
         result.append(
             AnnotatorFigures(
                 name=name,

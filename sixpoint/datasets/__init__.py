@@ -1,5 +1,11 @@
 """A gateway's datasets and folders on this machine: import, export and its check, agreement of annotators."""
 
+from sixpoint.datasets.adjudication import (
+    Disagreement,
+    annotations_to_decide,
+    find_disagreements,
+    majority_masks,
+)
 from sixpoint.datasets.agreement import DatasetAgreement, LabelAgreement, PairAgreement, dataset_agreement
 from sixpoint.datasets.export import DatasetReader, DatasetSource, ExportedCase, ExportResult, export_dataset
 from sixpoint.datasets.importing import (
@@ -20,6 +26,7 @@ __all__ = [
     "DatasetAgreement",
     "DatasetReader",
     "DatasetSource",
+    "Disagreement",
     "ExportResult",
     "ExportedCase",
     "ImportOptions",
@@ -33,10 +40,13 @@ __all__ = [
     "PairAgreement",
     "SourceLayout",
     "TrainedVersion",
+    "annotations_to_decide",
     "dataset_agreement",
     "export_dataset",
     "exports_with",
+    "find_disagreements",
     "import_dataset",
+    "majority_masks",
     "read_manifest",
     "read_source",
     "verify_manifest",

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sixpoint.client import AnnotationInfo, Client
+from sixpoint.datasets.readers import reader_annotations
 from sixpoint.errors import DatasetError, InvalidArgument
 from sixpoint.errors.shortening import quoted
 from sixpoint.metrics import dice, presence_kappa, surface_dice
 from sixpoint.segmentation import Segmentation
 
 __all__ = ["DatasetAgreement", "LabelAgreement", "PairAgreement", "dataset_agreement"]
-
-_COUNTED = ("submitted", "accepted")
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ def dataset_agreement(
 ) -> DatasetAgreement:
     """Compare what several people said of the same images.
 
-    Of each person the latest annotation of an image counts that is submitted or accepted. Labels that one of two does
-    not know are not compared.
+    Of each person the latest annotation of an image counts that is submitted or accepted, or was so when somebody
+    decided between it and others. Labels that one of two does not know are not compared.
 
     Args:
         client: Client of the gateway.
@@ -107,11 +106,7 @@ def dataset_agreement(
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise InvalidArgument(f"tolerance {tolerance_mm:g} mm; expected a distance of 0 or more")
     dataset = client.datasets.get(name)
-    by_image: dict[str, dict[str, AnnotationInfo]] = {}
-    # The latest come first.
-    for each in client.datasets.annotations(name):
-        if each.state in _COUNTED:
-            by_image.setdefault(each.image_digest, {}).setdefault(each.annotator, each)
+    by_image = reader_annotations(client.datasets.annotations(name))
     images = [image for image in client.datasets.images(name) if len(by_image.get(image.digest, ())) > 1]
     if not images:
         raise DatasetError(

@@ -321,6 +321,7 @@ class Annotation(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REVIEW_TIME_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    ADJUDICATED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the annotation."""
     dataset: _builtins.str
@@ -349,6 +350,10 @@ class Annotation(_message.Message):
     """Reason of the reviewer; may be empty."""
     digest: _builtins.str
     """SHA-256 (lower-case hex) over number and mask of each label: two annotations of the same voxels have the same."""
+    adjudicated_by: _builtins.str
+    """Id of the annotation that decided, where AdjudicateAnnotations decided between this one and others; its own id if
+    that is this one. Empty otherwise, and after a later review. Such an annotation is a reader's opinion still.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Time when it was saved."""
@@ -381,10 +386,11 @@ class Annotation(_message.Message):
         reason: _builtins.str = ...,
         review_time: _timestamp_pb2.Timestamp | None = ...,
         digest: _builtins.str = ...,
+        adjudicated_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "review_time", b"review_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_seconds", b"active_seconds", "annotator", b"annotator", "create_time", b"create_time", "dataset", b"dataset", "digest", b"digest", "id", b"id", "image_digest", b"image_digest", "labels", b"labels", "model", b"model", "model_version", b"model_version", "prompt_count", b"prompt_count", "reason", b"reason", "review_time", b"review_time", "reviewer", b"reviewer", "session_id", b"session_id", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_seconds", b"active_seconds", "adjudicated_by", b"adjudicated_by", "annotator", b"annotator", "create_time", b"create_time", "dataset", b"dataset", "digest", b"digest", "id", b"id", "image_digest", b"image_digest", "labels", b"labels", "model", b"model", "model_version", b"model_version", "prompt_count", b"prompt_count", "reason", b"reason", "review_time", b"review_time", "reviewer", b"reviewer", "session_id", b"session_id", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1079,6 +1085,66 @@ class ReviewAnnotationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReviewAnnotationResponse: _TypeAlias = ReviewAnnotationResponse  # noqa: Y015
+
+@_typing.final
+class AdjudicateAnnotationsRequest(_message.Message):
+    """A decision between annotations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    AMONG_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the annotation that decides: one of those below, or another one of the same image, such as one that the
+    adjudicator saved.
+    """
+    reason: _builtins.str
+    """Reason of the decision, up to 500 characters; may be empty."""
+    @_builtins.property
+    def among_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the annotations that disagree, 2 to 20, of one image, each submitted or accepted. All but the deciding one are
+        rejected with the reason "adjudicated".
+        """
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        among_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["among_ids", b"among_ids", "id", b"id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjudicateAnnotationsRequest: _TypeAlias = AdjudicateAnnotationsRequest  # noqa: Y015
+
+@_typing.final
+class AdjudicateAnnotationsResponse(_message.Message):
+    """The decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANNOTATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def annotation(self) -> Global___Annotation:
+        """The annotation that decides."""
+
+    def __init__(
+        self,
+        *,
+        annotation: Global___Annotation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["annotation", b"annotation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotation", b"annotation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjudicateAnnotationsResponse: _TypeAlias = AdjudicateAnnotationsResponse  # noqa: Y015
 
 @_typing.final
 class NextImageRequest(_message.Message):

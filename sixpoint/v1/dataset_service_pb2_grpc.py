@@ -101,6 +101,11 @@ class DatasetServiceStub(object):
                 request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationRequest.SerializeToString,
                 response_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationResponse.FromString,
                 _registered_method=True)
+        self.AdjudicateAnnotations = channel.unary_unary(
+                '/sixpoint.v1.DatasetService/AdjudicateAnnotations',
+                request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.AdjudicateAnnotationsRequest.SerializeToString,
+                response_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.AdjudicateAnnotationsResponse.FromString,
+                _registered_method=True)
         self.TraceImages = channel.unary_unary(
                 '/sixpoint.v1.DatasetService/TraceImages',
                 request_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.TraceImagesRequest.SerializeToString,
@@ -212,6 +217,14 @@ class DatasetServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdjudicateAnnotations(self, request, context):
+        """Decides between annotations of one image that disagree: accepts one of them, or another one of the image, and rejects
+        the others, all or nothing. FAILED_PRECONDITION if one of them is not submitted or accepted any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TraceImages(self, request, context):
         """Lists what is kept of a case or a patient: images, annotations, sessions, and the served models that learnt from the
         annotations. It changes nothing.
@@ -296,6 +309,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.ReviewAnnotation,
                     request_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationRequest.FromString,
                     response_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationResponse.SerializeToString,
+            ),
+            'AdjudicateAnnotations': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjudicateAnnotations,
+                    request_deserializer=sixpoint_dot_v1_dot_dataset__service__pb2.AdjudicateAnnotationsRequest.FromString,
+                    response_serializer=sixpoint_dot_v1_dot_dataset__service__pb2.AdjudicateAnnotationsResponse.SerializeToString,
             ),
             'TraceImages': grpc.unary_unary_rpc_method_handler(
                     servicer.TraceImages,
@@ -661,6 +679,33 @@ class DatasetService(object):
             '/sixpoint.v1.DatasetService/ReviewAnnotation',
             sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationRequest.SerializeToString,
             sixpoint_dot_v1_dot_dataset__service__pb2.ReviewAnnotationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjudicateAnnotations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixpoint.v1.DatasetService/AdjudicateAnnotations',
+            sixpoint_dot_v1_dot_dataset__service__pb2.AdjudicateAnnotationsRequest.SerializeToString,
+            sixpoint_dot_v1_dot_dataset__service__pb2.AdjudicateAnnotationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

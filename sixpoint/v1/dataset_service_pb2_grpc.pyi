@@ -67,6 +67,10 @@ class DatasetServiceStub:
     """Returns an annotation, then its masks, one message for each label."""
     ReviewAnnotation: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.ReviewAnnotationRequest, _dataset_service_pb2.ReviewAnnotationResponse]
     """Accepts or rejects an annotation, or takes that back."""
+    AdjudicateAnnotations: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.AdjudicateAnnotationsRequest, _dataset_service_pb2.AdjudicateAnnotationsResponse]
+    """Decides between annotations of one image that disagree: accepts one of them, or another one of the image, and rejects
+    the others, all or nothing. FAILED_PRECONDITION if one of them is not submitted or accepted any more.
+    """
     TraceImages: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.TraceImagesRequest, _dataset_service_pb2.TraceImagesResponse]
     """Lists what is kept of a case or a patient: images, annotations, sessions, and the served models that learnt from the
     annotations. It changes nothing.
@@ -116,6 +120,10 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns an annotation, then its masks, one message for each label."""
     ReviewAnnotation: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.ReviewAnnotationRequest, _dataset_service_pb2.ReviewAnnotationResponse]  # type: ignore[assignment]
     """Accepts or rejects an annotation, or takes that back."""
+    AdjudicateAnnotations: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.AdjudicateAnnotationsRequest, _dataset_service_pb2.AdjudicateAnnotationsResponse]  # type: ignore[assignment]
+    """Decides between annotations of one image that disagree: accepts one of them, or another one of the image, and rejects
+    the others, all or nothing. FAILED_PRECONDITION if one of them is not submitted or accepted any more.
+    """
     TraceImages: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.TraceImagesRequest, _dataset_service_pb2.TraceImagesResponse]  # type: ignore[assignment]
     """Lists what is kept of a case or a patient: images, annotations, sessions, and the served models that learnt from the
     annotations. It changes nothing.
@@ -240,6 +248,16 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.ReviewAnnotationResponse, _abc.Awaitable[_dataset_service_pb2.ReviewAnnotationResponse]]:
         """Accepts or rejects an annotation, or takes that back."""
+
+    @_abc_1.abstractmethod
+    def AdjudicateAnnotations(
+        self,
+        request: _dataset_service_pb2.AdjudicateAnnotationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_service_pb2.AdjudicateAnnotationsResponse, _abc.Awaitable[_dataset_service_pb2.AdjudicateAnnotationsResponse]]:
+        """Decides between annotations of one image that disagree: accepts one of them, or another one of the image, and rejects
+        the others, all or nothing. FAILED_PRECONDITION if one of them is not submitted or accepted any more.
+        """
 
     @_abc_1.abstractmethod
     def TraceImages(

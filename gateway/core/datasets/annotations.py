@@ -1,12 +1,13 @@
-"""Annotations: list, read and review them."""
+"""Annotations: list, read and review them, and decide between those that disagree."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from gateway.core.access import NO_AUDIT, Action, AuditEntry, Auditor, Principal
+from gateway.core.datasets.adjudication import ADJUDICATED, check_among, check_one_image, check_open, is_decided
 from gateway.core.datasets.datasets import Page, require_dataset
 from gateway.core.datasets.records import (
     AnnotationCursor,
@@ -16,7 +17,7 @@ from gateway.core.datasets.records import (
     Review,
 )
 from gateway.core.datasets.repository import DatasetReader, DatasetRepository, DatasetWriter
-from gateway.core.datasets.validation import check_reason
+from gateway.core.datasets.validation import check_reason, check_reason_length
 from gateway.core.sessions.listing import check_page_size
 from sixpoint.errors import (
     AnnotationNotFound,
@@ -102,7 +103,54 @@ class Annotations:
             row = _require_annotation(records, annotation_id)
             records.review(annotation_id, review)
             records.audit(AuditEntry(principal, Action.REVIEW_ANNOTATION, annotation_id))
-            return replace(row, state=state, review=review)
+            return replace(row, state=state, review=review, adjudicated_by="")
+
+        return await self._repository.write(work, tenant=principal.tenant)
+
+    async def adjudicate(
+        self, annotation_id: str, among: Collection[str], *, reason: str = "", principal: Principal
+    ) -> AnnotationRow:
+        """Decide between annotations of one image: accept one, and reject the others, all or nothing.
+
+        Args:
+            annotation_id: Id of the annotation that decides: one of those, or another one of the image.
+            among: Ids of the annotations that disagree.
+            reason: Reason of the decision; may be empty.
+            principal: Who decides.
+
+        Returns:
+            The annotation that decides. Deciding again the same changes nothing.
+
+        Raises:
+            AnnotationNotFound: There is none of an id.
+            InvalidArgument: There are too few or too many ids, they are of different images, or the reason is too long.
+            FailedPrecondition: One of them is not submitted or accepted any more.
+        """
+        check_among(among)
+        check_reason_length(reason)
+
+        def work(records: DatasetWriter) -> AnnotationRow:
+            deciding = _require_annotation(records, annotation_id)
+            # One after another: of two decisions at once, the second sees the first.
+            records.lock_dataset(deciding.dataset)
+            deciding = _require_annotation(records, annotation_id)
+            others = [_require_annotation(records, each) for each in sorted(set(among) - {annotation_id})]
+            check_one_image([deciding, *others])
+            is_reader = annotation_id in among
+            if is_decided(deciding, others, is_reader=is_reader):
+                return deciding
+            check_open([*others, deciding] if is_reader else others)
+            now = self._now()
+            rejection = Review(AnnotationState.REJECTED, principal.subject, ADJUDICATED, now)
+            acceptance = Review(AnnotationState.ACCEPTED, principal.subject, reason.strip(), now)
+            for row in others:
+                records.review(row.id, rejection, adjudicated_by=annotation_id)
+            # Last: the state of the image is that of the annotation that decides.
+            own = annotation_id if is_reader else ""
+            records.review(annotation_id, acceptance, adjudicated_by=own)
+            for row in (*others, deciding):
+                records.audit(AuditEntry(principal, Action.REVIEW_ANNOTATION, row.id))
+            return replace(deciding, state=AnnotationState.ACCEPTED, review=acceptance, adjudicated_by=own)
 
         return await self._repository.write(work, tenant=principal.tenant)
 

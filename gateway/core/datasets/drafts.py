@@ -194,6 +194,8 @@ def _reason(records: DatasetReader, dataset_id: str, digest: str, *, model: str,
     if records.has_model_annotation(dataset_id, digest, model=model, version=version):
         return NoDraft.DRAFTED
     latest = records.latest_annotation(dataset_id, digest)
-    if latest is not None and latest.state is not AnnotationState.REJECTED and not latest.is_of_model:
+    if latest is None or latest.is_of_model:
+        return None
+    if latest.state is not AnnotationState.REJECTED or latest.adjudicated_by:
         return NoDraft.ANNOTATED
     return None

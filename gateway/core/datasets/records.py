@@ -231,6 +231,8 @@ class AnnotationRow:
         byte_count: Bytes that the masks take in the database.
         state: What became of it.
         review: Last review; None before one.
+        adjudicated_by: Id of the annotation that decided between this one and others, its own if it is this one; else
+            empty.
     """
 
     id: str
@@ -250,6 +252,7 @@ class AnnotationRow:
     byte_count: int
     state: AnnotationState
     review: Review | None = None
+    adjudicated_by: str = ""
 
     @property
     def is_of_model(self) -> bool:

@@ -238,8 +238,16 @@ class DatasetWriter(DatasetReader, Protocol):
         """
         ...
 
-    def review(self, annotation_id: str, review: Review) -> None:
-        """Set the state of an annotation, and keep the review."""
+    def review(self, annotation_id: str, review: Review, *, adjudicated_by: str = "") -> None:
+        """Set the state of an annotation, and keep the review.
+
+        The image's state follows that of its latest annotation, or of the one that decided between that and others.
+
+        Args:
+            annotation_id: Id of the annotation.
+            review: The review.
+            adjudicated_by: Id of the annotation that decided between this one and others; empty without a decision.
+        """
         ...
 
 

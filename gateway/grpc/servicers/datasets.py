@@ -93,6 +93,12 @@ class DatasetServicer(dataset_grpc.DatasetServiceServicer):
         """Accept or reject an annotation."""
         return await self._calls.review_annotation(request, principal_of(context))
 
+    async def AdjudicateAnnotations(
+        self, request: dataset_pb.AdjudicateAnnotationsRequest, context: _Context
+    ) -> dataset_pb.AdjudicateAnnotationsResponse:
+        """Decide between annotations of one image."""
+        return await self._calls.adjudicate_annotations(request, principal_of(context))
+
     async def TraceImages(
         self, request: dataset_pb.TraceImagesRequest, context: _Context
     ) -> dataset_pb.TraceImagesResponse:

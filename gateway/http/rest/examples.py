@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ADJUDICATION",
     "ANNOTATION",
     "DATASET",
     "DATASET_IMAGES",
@@ -71,6 +72,10 @@ ANNOTATION: dict[str, Any] = {
     "session_id": "zd5jYx8rQm2kq0bH3nV1Lw",
     "absent_labels": [],
     "state": "ANNOTATION_STATE_SUBMITTED",
+}
+ADJUDICATION: dict[str, Any] = {
+    "among_ids": ["q3n5rt8vwx2yza4bcd6efghjkm", "h7m2pq9rstu4vwxy3zab5cdefh"],
+    "reason": "the other one has the upper pole, too",
 }
 REVIEW: dict[str, Any] = {"state": "ANNOTATION_STATE_REJECTED", "reason": "the upper third is missing"}
 SUBJECT: dict[str, Any] = {"case_name": "case-1", "whole_patient": True}

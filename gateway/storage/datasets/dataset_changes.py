@@ -150,13 +150,15 @@ class SqlDatasetWriter(AuditedWriter, SqlTraceReader):
         released = select(sessions.c.id).where(scope.of(sessions), meant, ~saved, sessions.c.step_count > 0)
         return len(ids), list(scope.scalars(released.order_by(sessions.c.id)))
 
-    def review(self, annotation_id: str, review: Review) -> None:
+    def review(self, annotation_id: str, review: Review, *, adjudicated_by: str = "") -> None:
         """Set the state of an annotation, and keep the review."""
-        where = (self._scope.of(saved_annotations), saved_annotations.c.id == annotation_id)
-        # Until the transaction ends, other reviews of it wait for this change.
-        self._scope.execute(update(saved_annotations).where(*where).values(state=review.state.value))
         columns = saved_annotations.c
-        reviewed = select(columns.dataset_id, columns.image_digest, columns.version).where(*where)
+        where = (self._scope.of(saved_annotations), columns.id == annotation_id)
+        # Until the transaction ends, other reviews of it wait for this change.
+        values = {"state": review.state.value, "adjudicated_by": adjudicated_by}
+        self._scope.execute(update(saved_annotations).where(*where).values(**values))
+        counts = or_(columns.id == annotation_id, columns.adjudicated_by == annotation_id)
+        reviewed = select(columns.dataset_id, columns.image_digest, columns.version).where(where[0], counts)
         place = (dataset_images.c.dataset_id, dataset_images.c.image_digest, dataset_images.c.annotation_count)
         latest = update(dataset_images).where(self._scope.of(dataset_images), tuple_(*place).in_(reviewed))
         self._scope.execute(latest.values(state=review.state.value))

@@ -210,7 +210,9 @@ class SqlWaitingReader(SqlDatasetReader):
         return query.correlate(dataset_images).scalar_subquery()
 
     def _is_saved(self) -> tuple[ColumnElement[bool], ...]:
-        kept = saved_annotations.c.state != AnnotationState.REJECTED.value
+        # Between which somebody decided, they are opinions still.
+        adjudicated = saved_annotations.c.adjudicated_by != ""
+        kept = or_(saved_annotations.c.state != AnnotationState.REJECTED.value, adjudicated)
         return (*self._of_image(), kept, ~_IS_DRAFT_OF_MODEL)
 
     def _of_image(self) -> tuple[ColumnElement[bool], ...]:

@@ -1,6 +1,6 @@
 """``sixpoint dataset``: make datasets, save sessions in them, review, import and export."""
 
-from sixpoint.cli.dataset import agreement, commands, export, forgetting, importing, report, review
+from sixpoint.cli.dataset import adjudication, agreement, commands, export, forgetting, importing, report, review
 from sixpoint.cli.dataset.group import dataset
 
-__all__ = ["agreement", "commands", "dataset", "export", "forgetting", "importing", "report", "review"]
+__all__ = ["adjudication", "agreement", "commands", "dataset", "export", "forgetting", "importing", "report", "review"]

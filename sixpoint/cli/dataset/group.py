@@ -70,6 +70,7 @@ def annotation_facts(info: AnnotationInfo) -> Mapping[str, Any]:
         "reviewer": info.reviewer,
         "reason": info.reason,
         "digest": info.digest,
+        "adjudicated_by": info.adjudicated_by,
     }
 
 

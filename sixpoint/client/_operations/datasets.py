@@ -183,6 +183,12 @@ class DatasetOperations:
         response = yield from Call(self.client.stubs.datasets.ReviewAnnotation, request, self.client.timeout.call)
         return read_annotation(response.annotation)
 
+    def adjudicate(self, annotation_id: str, *, among: Sequence[str], reason: str) -> Operation[AnnotationInfo]:
+        """Decide between annotations of one image. It may be repeated: the same decision is not made twice."""
+        request = dataset_pb.AdjudicateAnnotationsRequest(id=annotation_id, among_ids=among, reason=reason)
+        response = yield from Call(self.client.stubs.datasets.AdjudicateAnnotations, request, self.client.timeout.call)
+        return read_annotation(response.annotation)
+
     def trace(self, name: str, *, case_name: str, patient: str, whole_patient: bool) -> Operation[list[ImageTrace]]:
         """List what is kept of a case or a patient."""
         traces: list[ImageTrace] = []

@@ -5,31 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sixpoint._typing import Array
-from sixpoint.client._operations.client import ClientOperations
-from sixpoint.client._operations.datasets import DatasetOperations
 from sixpoint.client._operations.images import ImageSource, load
 from sixpoint.client._operations.upload import ProgressCallback
-from sixpoint.client._transport.driver import AsyncDriver
 from sixpoint.client.dataset_models import AnnotationInfo, DatasetImage, DatasetInfo, DatasetLabel, NextImage
+from sixpoint.client.datasets.async_reviews import AsyncReviews
 from sixpoint.client.trace_models import ImageTrace, RemovedImage
 from sixpoint.geometry import Geometry
-from sixpoint.segmentation import Segmentation
 from sixpoint.volume import Volume
 
 __all__ = ["AsyncDatasets"]
 
 
-class AsyncDatasets:
+class AsyncDatasets(AsyncReviews):
     """Datasets: images with labels, and the annotations that people saved. ``client.datasets`` is one.
 
     Args:
         driver: Makes the calls.
         operations: The operations of the client.
     """
-
-    def __init__(self, driver: AsyncDriver, operations: ClientOperations) -> None:
-        self._driver = driver
-        self._operations = DatasetOperations(operations)
 
     async def create(
         self,
@@ -212,49 +205,6 @@ class AsyncDatasets:
             DatasetError: The dataset lacks the image or a label, or a mask does not fit the image.
         """
         return await self._driver.run(self._operations.add_masks(name, digest, masks, state=state))
-
-    async def annotations(self, name: str, *, digest: str = "", state: str = "") -> list[AnnotationInfo]:
-        """List annotations of a dataset, the latest first.
-
-        Args:
-            name: Name of the dataset.
-            digest: Only those of this image.
-            state: Only those in this state: "draft", "submitted", "accepted" or "rejected".
-
-        Raises:
-            DatasetNotFound: There is no such dataset.
-        """
-        return await self._driver.run(self._operations.annotations(name, digest=digest, state=state))
-
-    async def annotation(self, annotation_id: str) -> AnnotationInfo:
-        """Describe an annotation.
-
-        Raises:
-            AnnotationNotFound: There is none of this id.
-        """
-        return await self._driver.run(self._operations.annotation(annotation_id))
-
-    async def masks(self, annotation_id: str) -> Segmentation:
-        """Read the masks of an annotation.
-
-        Raises:
-            AnnotationNotFound: There is none of this id.
-        """
-        return await self._driver.run(self._operations.masks(annotation_id))
-
-    async def review(self, annotation_id: str, state: str, *, reason: str = "") -> AnnotationInfo:
-        """Accept or reject an annotation, or take that back.
-
-        Args:
-            annotation_id: Id of the annotation.
-            state: "accepted", "rejected", or "submitted" to take it back.
-            reason: Reason, which a rejection needs.
-
-        Raises:
-            AnnotationNotFound: There is none of this id.
-            InvalidArgument: The state is none of a review, or a rejection has no reason.
-        """
-        return await self._driver.run(self._operations.review(annotation_id, state, reason=reason))
 
     async def trace(
         self, name: str, *, case_name: str = "", patient: str = "", whole_patient: bool = False

@@ -61,6 +61,7 @@ def test_viewers_only_read() -> None:
         "Save",
         "Import",
         "Review",
+        "Adjudicate",
         "Cancel",
         "Pause",
         "Resume",

@@ -82,6 +82,9 @@ class Caller:
             "ReviewAnnotation": dataset_pb.ReviewAnnotationRequest(
                 id=saved.id, state=dataset_pb.ANNOTATION_STATE_ACCEPTED, reason="x"
             ),
+            "AdjudicateAnnotations": dataset_pb.AdjudicateAnnotationsRequest(
+                id=saved.id, among_ids=[saved.id, "0" * 32], reason="x"
+            ),
             "TraceImages": dataset_pb.TraceImagesRequest(case_name="a", page_size=3, **place),
             "RemoveImages": dataset_pb.RemoveImagesRequest(dataset="spare", case_name="a"),
             "AddImages": dataset_pb.AddImagesRequest(dataset="spare", images=added),

@@ -18,7 +18,7 @@ from gateway.http.calls import Call
 from gateway.http.forms import read_raw_file
 from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool
-from gateway.http.rest.examples import ANNOTATION, REVIEW
+from gateway.http.rest.examples import ADJUDICATION, ANNOTATION, REVIEW
 from gateway.http.rest.masks import FILE_FORMS, MaskReplies
 from gateway.http.rest.messages import json_answer, read_request, single_values
 from gateway.http.rest.operations import BINARY, Operation, Parameter, contract_operation
@@ -126,6 +126,19 @@ def _saving(calls: DatasetCalls, deadlines: DeadlineLimits) -> list[Operation]:
             in_body=True,
             part="annotation",
             example=REVIEW,
+        ),
+        contract_operation(
+            "POST",
+            f"{_ANNOTATION}/adjudicate",
+            "adjudicateAnnotations",
+            "Let an annotation decide between those of an image that disagree",
+            dataset_pb.AdjudicateAnnotationsRequest,
+            calls.adjudicate_annotations,
+            Role.ENGINEER,
+            deadlines,
+            in_body=True,
+            part="annotation",
+            example=ADJUDICATION,
         ),
     ]
 

@@ -81,6 +81,7 @@ def test_answers_and_examples_are_as_described(api: Api, image: Volume, document
         ("SkipImageBody", examples.SKIP),
         ("SaveAnnotationBody", examples.ANNOTATION),
         ("ReviewAnnotationBody", examples.REVIEW),
+        ("AdjudicateAnnotationsBody", examples.ADJUDICATION),
         ("TraceImagesBody", examples.SUBJECT),
         ("RemoveImagesBody", examples.SUBJECT),
         ("Image", examples.IMAGE_HEADER),
