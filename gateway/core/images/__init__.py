@@ -10,12 +10,16 @@ from gateway.core.images.repository import (
     ImageUpkeep,
     ImageWriter,
 )
+from gateway.core.images.sent_files import SentFiles
 from gateway.core.images.store import ImageStore
 from gateway.core.images.stored_image import ImageHeader, ImageSource, StoredImage
+from gateway.core.images.upload import Upload
+from gateway.core.images.upload_file import FileHeader
 from gateway.core.images.upload_folder import UnfinishedLimits
 
 __all__ = [
     "BlobStore",
+    "FileHeader",
     "ImageHeader",
     "ImageKey",
     "ImageLimits",
@@ -27,6 +31,8 @@ __all__ = [
     "ImageStore",
     "ImageUpkeep",
     "ImageWriter",
+    "SentFiles",
     "StoredImage",
     "UnfinishedLimits",
+    "Upload",
 ]

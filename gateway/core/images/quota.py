@@ -86,11 +86,11 @@ class Quota:
         finally:
             self._reservations.remove(reservation)
 
-    def check_room(self, header: ImageHeader, *, principal: Principal, used: tuple[int, int]) -> None:
-        """Refuse an image for which there is no room now; nothing is reserved.
+    def check_room(self, byte_count: int, *, principal: Principal, used: tuple[int, int]) -> None:
+        """Refuse an upload for which there is no room now; nothing is reserved.
 
         Args:
-            header: Header of the image.
+            byte_count: Size of what is uploaded in bytes.
             principal: Whose quota is charged.
             used: Bytes on the disk: all, and the owner's.
 
@@ -98,7 +98,7 @@ class Quota:
             StorageFull: Too few bytes are left.
         """
         total, owned = self._with_reservations(used, account=principal.account)
-        self._check(header.byte_count, need=_need_of(header.byte_count), total=total, owned=owned)
+        self._check(byte_count, need=_need_of(byte_count), total=total, owned=owned)
 
     def grow(self, reservation: Reservation, sizes: Sequence[int], *, used: tuple[int, int]) -> None:
         """Reserve more bytes for an upload.

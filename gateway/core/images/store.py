@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,18 +16,19 @@ from gateway.core.images.disk_cache import DiskCache
 from gateway.core.images.garbage_collection import GarbageCollector, delete_orphan_blob
 from gateway.core.images.memory_cache import MemoryCache
 from gateway.core.images.opening import ImageOpener
-from gateway.core.images.quota import ImageLimits, Quota, Reservation, used_bytes
+from gateway.core.images.quota import ImageLimits, Quota
 from gateway.core.images.records import ImageKey, ImageRecord
 from gateway.core.images.repository import BlobStore, ImageMaintenance, ImageRepository, ImageWriter
+from gateway.core.images.sent_files import SentFiles
 from gateway.core.images.stored_image import ImageHeader, StoredImage, check_header, is_digest
 from gateway.core.images.unrecorded import report_unrecorded
-from gateway.core.images.upload import Upload
+from gateway.core.images.upload import Upload, UploadRunner
 from gateway.core.images.upload_file import UploadFile
 from gateway.core.images.upload_folder import UploadFolder
 from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.process.disk_errors import disk_errors
 from gateway.core.runtime.process.private_files import make_private_folder
-from sixpoint.errors import ImageNotFound, InvalidArgument, ResourceExhausted, Unavailable
+from sixpoint.errors import ImageNotFound, ResourceExhausted, Unavailable
 
 __all__ = ["ImageStore"]
 
@@ -38,8 +38,6 @@ _Result = TypeVar("_Result")
 _THREADS = 4
 # The use of an image is stored only this often, as most calls should not cost a write.
 _TOUCH_S = 3600.0
-# Bytes that a running upload reserves ahead of those that have arrived.
-_MIN_AHEAD_BYTES, _MAX_AHEAD_BYTES = 16 * 2**20, 64 * 2**20
 
 
 class ImageStore:
@@ -53,6 +51,9 @@ class ImageStore:
         limits: Limits of images and caches.
         auditor: Takes notes of images that are looked up.
         now: Clock, in seconds since 1970.
+
+    Attributes:
+        sent_files: Files that images will be read from.
     """
 
     def __init__(
@@ -98,6 +99,17 @@ class ImageStore:
             threads=self._threads,
             idle=limits.idle,
             now=now,
+        )
+        self._upload_runner = UploadRunner(
+            repository=repository,
+            folder=self._uploads,
+            running=self._running,
+            quota=self._quota,
+            trim=lambda own: self._collector.trim_uploads(besides=own),
+            threads=self._threads,
+        )
+        self.sent_files = SentFiles(
+            self._uploads, self._upload_runner, running=self._running, limits=limits.unfinished, threads=self._threads
         )
 
     async def start(self) -> None:
@@ -148,7 +160,9 @@ class ImageStore:
         return await self._in_thread(self._uploads.received, digest, principal)
 
     @contextlib.asynccontextmanager
-    async def upload(self, header: ImageHeader, *, principal: Principal, offset: int = 0) -> AsyncIterator[Upload]:
+    async def upload(
+        self, header: ImageHeader, *, principal: Principal, offset: int = 0
+    ) -> AsyncIterator[Upload[ImageRecord]]:
         """Upload an image, or the rest of one. If the context ends early, the upload can be continued.
 
         Args:
@@ -168,30 +182,9 @@ class ImageStore:
             known = partial(self.describe, header.digest, principal=principal)
             yield Upload(header, offset=offset, file=None, reserve=_nothing, store=known, threads=self._threads)
             return
-        await self._collector.trim_uploads(besides=self._uploads.path(header.digest, principal))
-        with self._quota.reservation(principal) as reservation:
-            self._quota.check_room(header, principal=principal, used=await self._used(header, principal))
-            file = await self._claim(header, offset=offset, principal=principal)
-            reservation.nbytes = offset
-            self._running.add(file.path)
-            remove = False
-            upload = Upload(
-                header,
-                offset=offset,
-                file=file,
-                reserve=lambda end: self._reserve(reservation, header, end),
-                store=lambda: self._store(header, file, principal=principal),
-                threads=self._threads,
-            )
-            try:
-                yield upload
-            except (InvalidArgument, ResourceExhausted):
-                remove = not upload.ended_early
-                raise
-            finally:
-                self._running.discard(file.path)
-                # Shielded: a cancelled call may have to wait for a thread, and nobody else would close the file.
-                await asyncio.shield(self._in_thread(lambda: file.close(remove=remove)))
+        store = partial(self._store, header, principal=principal)
+        async with self._upload_runner.run(header, offset=offset, principal=principal, store=store) as upload:
+            yield upload
 
     async def byte_total(self) -> int:
         """Return the bytes of voxels of all images."""
@@ -223,30 +216,6 @@ class ImageStore:
         _log.error("the blob of an image is missing or damaged; the image is removed, and has to be uploaded again")
         await self._repository.write(lambda records: self._remove(records, record), tenant=record.tenant)
         raise ImageNotFound("the image was damaged on the gateway's disk and is removed; upload it again")
-
-    async def _used(self, header: ImageHeader, principal: Principal) -> tuple[int, int]:
-        total, owned = await self._repository.read(
-            lambda records: used_bytes(records, principal.subject), tenant=principal.tenant
-        )
-        # Files of uploads that ended early count too, but not this image's own, which is continued.
-        counted = {*self._running, self._uploads.path(header.digest, principal)}
-        files = await self._in_thread(lambda: self._uploads.nbytes(principal, besides=counted))
-        return total + files[0], owned + files[1]
-
-    async def _reserve(self, reservation: Reservation, header: ImageHeader, end: int) -> int:
-        # More than is needed now, so that few chunks need to ask the database.
-        ahead = min(end + min(max(3 * end, _MIN_AHEAD_BYTES), _MAX_AHEAD_BYTES), header.byte_count)
-        self._quota.grow(reservation, (ahead, end), used=await self._used(header, reservation.principal))
-        return reservation.nbytes
-
-    async def _claim(self, header: ImageHeader, *, offset: int, principal: Principal) -> UploadFile:
-        claiming = self._threads.submit(self._uploads.claim, header, offset=offset, principal=principal)
-        try:
-            return await asyncio.wrap_future(claiming)
-        except asyncio.CancelledError:
-            # The thread goes on, and nobody else would close the file that it locks.
-            claiming.add_done_callback(_close_claimed)
-            raise
 
     async def _store(self, header: ImageHeader, file: UploadFile, *, principal: Principal) -> ImageRecord:
         tenant, owner, now = principal.tenant, principal.subject, self._now()
@@ -291,8 +260,3 @@ class ImageStore:
 async def _nothing(end: int) -> int:
     """Reserve nothing, for an image that is stored already."""
     return end
-
-
-def _close_claimed(claiming: Future[UploadFile]) -> None:
-    if not claiming.cancelled() and claiming.exception() is None:
-        claiming.result().close(remove=False)

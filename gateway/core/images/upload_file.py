@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.core.images.disk_cache import begin_digest, map_voxels
@@ -14,11 +16,28 @@ from gateway.core.runtime.process.disk_errors import disk_errors
 from sixpoint.errors import ChecksumMismatch, StorageFull, StorageUnavailable
 from sixpoint.volume import check_voxels
 
-__all__ = ["UploadFile"]
+__all__ = ["FileHeader", "UploadFile", "UploadHeader", "noun_of"]
 
 _HASH_BYTES = 8 * 2**20
 # Buffers that the system writes in one call, at most.
 _MAX_BUFFERS = os.sysconf("SC_IOV_MAX")
+
+
+@dataclass(frozen=True)
+class FileHeader:
+    """What the upload of a file announces.
+
+    Attributes:
+        digest: SHA-256 of its bytes, lower-case hex.
+        byte_count: Size in bytes.
+    """
+
+    digest: str
+    byte_count: int
+
+
+UploadHeader = ImageHeader | FileHeader
+"""What an upload announces: an image's voxels, or a file that an image will be read from."""
 
 
 class UploadFile:
@@ -27,7 +46,7 @@ class UploadFile:
     Args:
         path: Path of the file.
         number: File descriptor, open and locked.
-        header: Header of the image.
+        header: What the upload announces.
         size: Bytes that earlier calls wrote.
 
     Attributes:
@@ -35,13 +54,15 @@ class UploadFile:
         size: Bytes that have been written.
     """
 
-    def __init__(self, path: Path, number: int, header: ImageHeader, *, size: int) -> None:
+    def __init__(self, path: Path, number: int, header: UploadHeader, *, size: int) -> None:
         self.path = path
         self.size = size
         self._number = number
         self._header = header
         self._hashed = 0
-        self._digest = begin_digest(header.geometry, header.voxel_type)
+        self._digest = (
+            begin_digest(header.geometry, header.voxel_type) if isinstance(header, ImageHeader) else hashlib.sha256()
+        )
         self._waiting: deque[bytes | memoryview] = deque()
         # Jobs of a cancelled call may still run: they take turns, and the last one closes the file.
         self._turn = threading.Lock()
@@ -63,11 +84,11 @@ class UploadFile:
                 self._advance()
 
     def complete(self) -> None:
-        """Write the queued bytes, and check the whole image.
+        """Write the queued bytes, and check them all.
 
         Raises:
             ChecksumMismatch: The bytes are not those announced.
-            VolumeError: Voxels are NaN or infinite.
+            VolumeError: It is an image, and voxels are NaN or infinite.
             StorageFull: The disk is full.
             StorageUnavailable: The file cannot be written.
         """
@@ -75,9 +96,11 @@ class UploadFile:
         with self._turn, disk_errors():
             if self._digest.hexdigest() != self._header.digest:
                 raise ChecksumMismatch(
-                    "the SHA-256 of the bytes that arrived is not the digest announced; send the image again"
+                    "the SHA-256 of the bytes that arrived is not the digest announced; send the "
+                    f"{noun_of(self._header)} again"
                 )
-            check_voxels(map_voxels(self._number, self._header.geometry, self._header.voxel_type))
+            if isinstance(self._header, ImageHeader):
+                check_voxels(map_voxels(self._number, self._header.geometry, self._header.voxel_type))
 
     def close(self, *, remove: bool) -> None:
         """Write the queued bytes, or remove the file, and close it. An empty file is removed."""
@@ -125,3 +148,8 @@ class UploadFile:
         # The disk starts to write now, rather than at the final flush; dirty pages stay in memory.
         os.posix_fadvise(self._number, self.size, total, os.POSIX_FADV_DONTNEED)
         return total
+
+
+def noun_of(header: UploadHeader) -> str:
+    """What errors call the thing that is uploaded."""
+    return "image" if isinstance(header, ImageHeader) else "file"

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from gateway.core.access import Principal
 from gateway.core.images.records import ImageKey
-from gateway.core.images.stored_image import ImageHeader
-from gateway.core.images.upload_file import UploadFile
+from gateway.core.images.upload_file import FileHeader, UploadFile, UploadHeader, noun_of
 from gateway.core.runtime.process.disk_errors import disk_errors
 from sixpoint.errors import Unavailable, UploadError, Violation
 
@@ -50,7 +49,8 @@ class UploadFolder:
 
     A file is named ``IMAGE.OWNER``, with a hash of the owner's name, or ``IMAGE`` without an owner; that of a second
     upload of the same image at once is ``IMAGE.OWNER.RANDOM``, where ``OWNER`` may be empty. ``IMAGE`` is the name of
-    the image's file in the cache, of digest and tenant.
+    the image's file in the cache, of digest and tenant. A file that is no image has ``file-DIGEST`` in its place, and
+    one upload at a time.
 
     Args:
         folder: The folder.
@@ -61,27 +61,25 @@ class UploadFolder:
         self._folder = folder
         self._limits = limits
 
-    def claim(self, header: ImageHeader, *, offset: int, principal: Principal) -> UploadFile:
+    def claim(self, header: UploadHeader, *, offset: int, principal: Principal) -> UploadFile:
         """Open and lock a file for an upload: the image's own, or a new one while another call writes to that.
 
         Args:
-            header: Header of the image.
+            header: What the upload announces.
             offset: Bytes that arrived in earlier calls; 0 to start anew.
             principal: Who uploads it.
 
         Raises:
             UploadError: Fewer or more bytes have arrived than the offset says.
-            Unavailable: Another call is sending this image, and the offset is not 0.
+            Unavailable: Another call is sending this image, and the offset is not 0; or another one uses this file.
         """
+        is_file = isinstance(header, FileHeader)
         with disk_errors():
-            path = self.path(header.digest, principal)
+            path = self.path_of(header, principal)
             number = _lock(path)
             if number is None:
-                if offset:
-                    raise Unavailable(
-                        "another call is sending this image; ask again how many bytes have arrived",
-                        retry_after=_RETRY_S,
-                    )
+                if offset or is_file:
+                    raise _busy(noun_of(header))
                 path = path.with_name(f"{path.name.partition('.')[0]}.{_tag(principal)}.{secrets.token_hex(8)}")
                 number = _lock(path)
                 assert number is not None
@@ -92,7 +90,8 @@ class UploadFolder:
                         path.unlink()
                         size = 0
                     raise UploadError(
-                        f"{size} bytes of this image have arrived, the offset is {offset}; expected {size}, or 0",
+                        f"{size} bytes of this {noun_of(header)} have arrived, the offset is {offset}; "
+                        f"expected {size}, or 0",
                         violations=(Violation("offset", f"{size}, or 0"),),
                     )
                 if offset == 0:
@@ -102,22 +101,40 @@ class UploadFolder:
                 os.close(number)
                 raise
 
-    def received(self, digest: str, principal: Principal) -> int:
-        """Bytes of an image that have arrived from somebody; 0 while another call is sending it."""
+    def received(self, digest: str, principal: Principal, *, is_file: bool = False) -> int:
+        """Bytes of an image, or of a file, that have arrived from somebody; 0 while another call uses it."""
         with disk_errors():
-            path = self.path(digest, principal)
-            deadline = time.monotonic() + _UNLOCK_WAIT_S
-            while path.exists():
-                number = _lock(path, create=False)
-                if number is not None:
-                    try:
-                        return os.fstat(number).st_size
-                    finally:
-                        os.close(number)
-                if time.monotonic() > deadline:
-                    return 0
-                time.sleep(_POLL_S)
-            return 0
+            number = self._lock_soon(self.path(digest, principal, is_file=is_file))
+            if number is None:
+                return 0
+            try:
+                return os.fstat(number).st_size
+            finally:
+                os.close(number)
+
+    def lock_file(self, digest: str, principal: Principal) -> tuple[Path, int] | None:
+        """Lock a file that is no image, for reading it; returns its path and a file descriptor. None if it is missing.
+
+        Raises:
+            Unavailable: Another call uses it.
+        """
+        with disk_errors():
+            path = self.path(digest, principal, is_file=True)
+            number = self._lock_soon(path)
+            if number is None and path.exists():
+                raise _busy("file")
+            return None if number is None else (path, number)
+
+    @staticmethod
+    def _lock_soon(path: Path) -> int | None:
+        """Lock a file; None if it is missing, or if another call keeps it locked for a while."""
+        deadline = time.monotonic() + _UNLOCK_WAIT_S
+        while path.exists():
+            number = _lock(path, create=False)
+            if number is not None or time.monotonic() > deadline:
+                return number
+            time.sleep(_POLL_S)
+        return None
 
     def nbytes(self, principal: Principal, *, besides: set[Path]) -> tuple[int, int]:
         """Bytes of all files but those of some paths, and of somebody's among them."""
@@ -154,9 +171,16 @@ class UploadFolder:
                     removed.append((key, stat.st_size))
         return removed
 
-    def path(self, digest: str, principal: Principal) -> Path:
-        """The path of somebody's own file of an image, which a later call can continue."""
+    def path_of(self, header: UploadHeader, principal: Principal) -> Path:
+        """The path of somebody's own file of an upload."""
+        return self.path(header.digest, principal, is_file=isinstance(header, FileHeader))
+
+    def path(self, digest: str, principal: Principal, *, is_file: bool = False) -> Path:
+        """The path of somebody's own file of an image, or of a file, which a later call can continue."""
         name, tag = ImageKey(principal.tenant, digest).file_name, _tag(principal)
+        if is_file:
+            # No name of an image: what arrived of a file is never taken for voxels.
+            name = f"file-{name}"
         return self._folder / (f"{name}.{tag}" if tag else name)
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
@@ -166,6 +190,12 @@ class UploadFolder:
             except FileNotFoundError:
                 # Another process removed it.
                 continue
+
+
+def _busy(noun: str) -> Unavailable:
+    return Unavailable(
+        f"another call is sending this {noun}, or reads it; ask again how many bytes have arrived", retry_after=_RETRY_S
+    )
 
 
 def _tag(principal: Principal) -> str:

@@ -30,6 +30,7 @@ from gateway.http.rest.resources.caller import me_operation
 from gateway.http.rest.resources.datasets import dataset_operations
 from gateway.http.rest.resources.dicom_masks import DicomMasks, dicom_mask_operation
 from gateway.http.rest.resources.downloads import download_operation
+from gateway.http.rest.resources.files import Files
 from gateway.http.rest.resources.images import Images
 from gateway.http.rest.resources.jobs import job_operations
 from gateway.http.rest.resources.models import model_operations
@@ -141,6 +142,7 @@ def make_operations(
         me_operation(short),
         *model_operations(ModelCalls(catalog), short),
         *Images(images=images, files=files, uploads=uploads, spool=spool).operations(short=short, upload=upload),
+        *Files(images=images, files=files, uploads=uploads).operations(short=short, upload=upload),
         download_operation(images, upload),
         *session_operations(SessionCalls(sessions=sessions, catalog=catalog), replies, short),
         dicom_mask_operation(dicom, upload),

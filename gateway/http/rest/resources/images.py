@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fastapi import Request, Response
 
@@ -15,16 +15,19 @@ from gateway.core.access import Activity, Principal, Role
 from gateway.core.images import ImageHeader, ImageRecord, ImageStore
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Places
+from gateway.core.runtime.process.disk_errors import disk_errors
 from gateway.http.calls import Call
-from gateway.http.forms import MAX_SLICES, FormFile, read_form, read_raw_file
+from gateway.http.forms import MAX_FIELD_BYTES, MAX_SLICES, FormFile, read_content, read_form, read_raw_file
 from gateway.http.image_files import ImageFiles
 from gateway.http.requests.spool import Spool, SpoolFolder
+from gateway.http.rest.chunks import content_range, read_chunk, receive_chunk
 from gateway.http.rest.examples import IMAGE_HEADER
 from gateway.http.rest.messages import json_answer
 from gateway.http.rest.operations import BINARY, Header, Operation, Parameter, transcoded
 from gateway.http.rest.schemas import check, schema_of, to_message
 from sixpoint.errors import InvalidArgument, UploadError, Violation
 from sixpoint.errors.shortening import quoted
+from sixpoint.io.atomic_files import link_or_copy
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.volume import VOXEL_TYPES
 
@@ -33,22 +36,8 @@ __all__ = ["Images"]
 _IMAGE = "/images/{digest}"
 _UPLOAD = f"{_IMAGE}/upload"
 _HEADER = "sixpoint-image"
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _FORM = "multipart/form-data"
 _KINDS = ("nii", "nii.gz", "nrrd", "mha", "zip", "dcm")
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Which bytes of the voxels come with a call.
-
-    Attributes:
-        begin: Number of the first one.
-        count: How many; None if the call does not say it.
-    """
-
-    begin: int = 0
-    count: int | None = None
 
 
 class Images:
@@ -89,10 +78,16 @@ class Images:
                 Role.ANNOTATOR,
                 upload,
                 description="The file is the body, and the parameter format says what it is; or it is the one file of "
-                "a form, and its name says what it is. NIfTI, NRRD and MetaImage are read, as the SDK reads them; a "
-                "DICOM series as a zip, or as the files of a form, whatever their names.",
+                "a form, and its name says what it is; or it was sent by PUT /files/DIGEST before, and there is no "
+                "body. NIfTI, NRRD and MetaImage are read, as the SDK reads them; a DICOM series as a zip, or as the "
+                "files of a form, whatever their names.",
                 parameters=[
                     Parameter("format", "Kind of the file.", {"type": "string", "enum": list(_KINDS)}),
+                    Parameter(
+                        "file",
+                        "SHA-256 of a file that was sent by PUT /files/DIGEST, instead of a body.",
+                        {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+                    ),
                 ],
                 body={
                     "application/octet-stream": BINARY,
@@ -118,7 +113,7 @@ class Images:
                         "Geometry and type of the voxels: an Image, as JSON.",
                         json.dumps(IMAGE_HEADER),
                     ),
-                    Header("Content-Range", "Bytes of the voxels that are in the body.", "bytes 0-1048575/92160000"),
+                    content_range("bytes 0-1048575/92160000"),
                 ],
                 body={"application/octet-stream": BINARY},
                 status=201,
@@ -171,11 +166,29 @@ class Images:
         call.limits.check(call.principal, Activity.UPLOAD)
         async with self._uploads.take():
             folder = await call.stack.enter_async_context(self._spool.folder())
-            files = await self._read(call, folder)
-            async with call.while_connected():
-                record = await self._store(files, folder, call.principal)
+            if (digest := call.request.query_params.get("file")) is not None:
+                record = await self._store_sent(digest, call, folder)
+            else:
+                files = await self._read(call, folder)
+                async with call.while_connected():
+                    record = await self._store(files, folder, call.principal)
         location = {"location": f"images/{record.digest}"}
         return await json_answer(image_to_message(record), status=201, headers=location)
+
+    async def _store_sent(self, digest: str, call: Call, folder: SpoolFolder) -> ImageRecord:
+        """Store an image from a file that was sent before."""
+        kind = _kind(call.request)
+        if await read_content(call, max_bytes=MAX_FIELD_BYTES):
+            raise InvalidArgument(
+                "the file was sent before, and a body comes, too; expected one of them",
+                violations=(Violation("file", "left out, or no body"),),
+            )
+        async with self._images.sent_files.open(digest, principal=call.principal) as path, call.while_connected():
+            # Under a name of its own, as what reads it moves it.
+            file = FormFile(folder.path / "sent", f".{kind}")
+            with disk_errors():
+                await asyncio.to_thread(link_or_copy, path, file.path)
+            return await self._store([file], folder, call.principal)
 
     async def _store(self, files: list[FormFile], folder: SpoolFolder, principal: Principal) -> ImageRecord:
         if len(files) > 1 or files[0].suffix == ".dcm":
@@ -192,34 +205,39 @@ class Images:
             if not files:
                 raise UploadError("the form has no file; expected an image, or the files of a DICOM series")
             return files
-        kind = call.request.query_params.get("format", "")
-        if kind not in _KINDS:
-            raise InvalidArgument(
-                f"format is {quoted(kind)}; expected what the file is: {', '.join(_KINDS)}",
-                violations=(Violation("format", f"one of {', '.join(_KINDS)}"),),
-            )
+        kind = _kind(call.request)
         return [await read_raw_file(call, folder, suffix=f".{kind}", max_bytes=limit)]
 
     async def put(self, call: Call) -> Response:
         """``PUT /images/{digest}``: take voxels."""
         call.limits.check(call.principal, Activity.UPLOAD)
         header = _header(call.request)
-        chunk = _chunk(call.request, header.byte_count)
+        chunk = read_chunk(call.request)
+        if chunk.total not in (None, header.byte_count) or chunk.begin + (chunk.count or 0) > header.byte_count:
+            raise InvalidArgument(
+                f"Content-Range does not fit the image: its voxels are the bytes 0 to {header.byte_count - 1}",
+                violations=(Violation("Content-Range", f"bytes FIRST-LAST/{header.byte_count}"),),
+            )
         async with (
             self._uploads.take(),
             self._images.upload(header, offset=chunk.begin, principal=call.principal) as upload,
         ):
-            async for data in call.chunks():
-                await upload.write(data)
-            arrived = upload.received
-            if chunk.count is not None and arrived != chunk.begin + chunk.count:
-                raise UploadError(
-                    f"Content-Range announced {chunk.count} bytes, and {arrived - chunk.begin} arrived; send the rest"
-                )
-            if chunk.count is not None and arrived < header.byte_count:
-                return await json_answer(image_pb.GetUploadResponse(received_byte_count=arrived), status=202)
+            answer = await receive_chunk(call, upload, chunk, byte_count=header.byte_count)
+            if answer is not None:
+                return answer
             record = await upload.finish()
         return await json_answer(image_to_message(record), status=201, headers={"location": record.digest})
+
+
+def _kind(request: Request) -> str:
+    """What kind of file a request says that it sends."""
+    kind = request.query_params.get("format", "")
+    if kind not in _KINDS:
+        raise InvalidArgument(
+            f"format is {quoted(kind)}; expected what the file is: {', '.join(_KINDS)}",
+            violations=(Violation("format", f"one of {', '.join(_KINDS)}"),),
+        )
+    return kind
 
 
 def _header(request: Request) -> ImageHeader:
@@ -245,23 +263,3 @@ def _header(request: Request) -> ImageHeader:
         nbytes = math.prod(header.geometry.size) * VOXEL_TYPES[header.voxel_type].itemsize
         return replace(header, byte_count=nbytes)
     return header
-
-
-def _chunk(request: Request, total: int) -> _Chunk:
-    """Which bytes come with a request: by Content-Range (RFC 9110, section 14.5), else all."""
-    text = request.headers.get("content-range")
-    if text is None:
-        return _Chunk()
-    match = _CONTENT_RANGE.fullmatch(text.strip())
-    if match is None:
-        raise InvalidArgument(
-            "Content-Range cannot be read; expected such as bytes 0-1048575/92160000",
-            violations=(Violation("Content-Range", "bytes FIRST-LAST/TOTAL"),),
-        )
-    begin, last = int(match[1]), int(match[2])
-    if last < begin or (match[3] != "*" and int(match[3]) != total) or last >= total:
-        raise InvalidArgument(
-            f"Content-Range does not fit the image: its voxels are the bytes 0 to {total - 1}",
-            violations=(Violation("Content-Range", f"bytes FIRST-LAST/{total}"),),
-        )
-    return _Chunk(begin, last + 1 - begin)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.images import ImageKey
+from gateway.core.images import FileHeader, ImageKey
 from gateway.core.images.upload_folder import UnfinishedLimits, UploadFolder
+from sixpoint.errors import Unavailable
 from sixpoint.volume import Volume
 from tests.gateway.core.images.image_stores import header_of, open_store, start_upload
 from tests.support.callers import NOBODY, caller
@@ -85,3 +86,26 @@ async def test_the_next_upload_removes_what_is_too_much(tmp_path: Path, owner: s
             await start_upload(images, volume, 1000, principal=caller(owner))
         received = [await images.received(volume.digest, principal=caller(owner)) for volume in VOLUMES[:4]]
     assert received == [0, 1000, 1000, 1000], "at most two, and the one that came last"
+
+
+def test_a_file_is_kept_apart_from_the_image_of_its_name_within_the_same_limits(tmp_path: Path) -> None:
+    folder, header = folder_of(tmp_path, owner=2), FileHeader(VOLUMES[0].digest, 1000)
+    leave(folder, VOLUMES[0], owner="a", age=5)
+    file = folder.claim(header, offset=0, principal=caller("a"))
+    file.add(b"x" * 70)
+    with pytest.raises(Unavailable, match="another call is sending this file"):
+        folder.claim(header, offset=0, principal=caller("a"))
+    file.close(remove=False)
+    assert folder.received(header.digest, caller("a"), is_file=True) == 70
+    assert folder.received(header.digest, caller("a")) == 100
+    assert folder.received(header.digest, caller("b"), is_file=True) == 0
+    # Who reads one keeps it: other gateways do not remove it.
+    os.utime(file.path, (1.0, 1.0))
+    locked = folder.lock_file(header.digest, caller("a"))
+    assert locked is not None
+    assert folder.trim(besides=set()) == []
+    os.close(locked[1])
+    assert folder.lock_file(header.digest, caller("b")) is None
+    # It is no image whose blob would have to go.
+    assert folder.trim(besides=set()) == []
+    assert [path.name.startswith("file-") for path in tmp_path.iterdir()] == [False]
