@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -12,6 +15,7 @@ import numpy as np
 from sixpoint._typing import Array
 from sixpoint.client import AnnotationInfo, DatasetImage, DatasetInfo
 from sixpoint.datasets.bids_layout import bids_paths, bids_texts
+from sixpoint.datasets.dicom_layout import DicomSources, write_segmentation
 from sixpoint.datasets.layouts import Layout, dataset_json, image_path, label_path, splits_json
 from sixpoint.datasets.manifest import Manifest, ManifestCase, file_sha256, json_bytes, write_manifest
 from sixpoint.errors import DatasetError
@@ -99,30 +103,35 @@ def export_dataset(
     layout: Layout = Layout.NNUNET,
     labels: Sequence[str] = (),
     state: str = "accepted",
+    sources: Sequence[str | os.PathLike[str]] = (),
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> ExportResult:
     """Write the images of a dataset, and the latest annotation of each, to a folder.
 
     A case is left out, and said so, if it has no annotation in this state, if the annotation does not say of each label
-    where it is or that it is absent, or if labels overlap, which a label map cannot hold.
+    where it is or that it is absent, or if labels overlap, which a label map cannot hold. A DICOM SEG can; there a case
+    is left out if no source has the series of its image, if that lacks what a SEG must refer to, or if no label has a
+    voxel.
 
     Args:
         client: Client of the gateway, or what else reads the dataset.
         name: Name of the dataset.
         folder: Folder to write; it must not be there, or be empty.
         modality: Modality of the images, such as "CT"; it is not known from the dataset, and nnU-Net normalises by it.
-            For BIDS "CT", "PET", or the contrast of MR images, such as "T1w".
+            For BIDS "CT", "PET", or the contrast of MR images, such as "T1w"; for DICOM SEG it does not count.
         layout: Layout of the folder.
         labels: Names of the labels to write, which get the numbers 1, 2, ...; empty for all of the dataset.
         state: State of the annotations.
+        sources: For DICOM SEG, where the series of the images lie: folders, with their sub-folders, or
+            ``dicomweb:URL#STUDY``.
         progress: Called with the number of cases so far and in all.
 
     Raises:
         DatasetNotFound: There is no such dataset.
-        DatasetError: The folder is not empty, a label is not the dataset's, BIDS has no suffix for the modality, or no
-            case can be written.
+        DatasetError: The folder is not empty, a label is not the dataset's, BIDS has no suffix for the modality, no
+            source is given for DICOM SEG, or no case can be written.
     """
-    if not modality.strip():
+    if not modality.strip() and layout is not Layout.DICOM_SEG:
         raise DatasetError(
             "the modality of the images is not known; say it, such as CT or MRI: trainers normalise by it"
         )
@@ -134,23 +143,30 @@ def export_dataset(
     for each in client.datasets.annotations(name, state=state):
         latest.setdefault(each.image_digest, each)
     images = client.datasets.images(name)
-    paths = _paths(images, layout, modality)
     written: list[tuple[ExportedCase, ManifestCase]] = []
     left_out: dict[str, str] = {}
-    for number, image in enumerate(images, 1):
-        if (annotation := latest.get(image.digest)) is None:
-            left_out[image.case_name] = f"it has no annotation that is {state}"
-        elif reason := _missing(annotation, numbers):
-            left_out[image.case_name] = reason
+    with ExitStack() as stack:
+        write: Callable[[DatasetImage, AnnotationInfo, Segmentation], tuple[PurePosixPath, ...] | str]
+        if layout is Layout.DICOM_SEG:
+            codes = {label.name: label.snomed_code for label in dataset.labels}
+            dicom = stack.enter_context(DicomSources(sources, images))
+            write = partial(write_segmentation, dicom, folder, codes={name: codes[name] for name in numbers})
         else:
-            masks = client.datasets.masks(annotation.id)
-            if reason := _overlap(masks, numbers):
+            paths = _paths(images, layout, modality)
+            write = partial(_write_label_map, client, folder, paths=paths, numbers=numbers)
+        for number, image in enumerate(images, 1):
+            if (annotation := latest.get(image.digest)) is None:
+                left_out[image.case_name] = f"it has no annotation that is {state}"
+            elif reason := _missing(annotation, numbers):
                 left_out[image.case_name] = reason
             else:
-                written.append(
-                    _write(client, image, annotation, masks, folder, paths=paths[image.case_name], numbers=numbers)
-                )
-        progress(number, len(images))
+                masks = client.datasets.masks(annotation.id)
+                files = write(image, annotation, masks)
+                if isinstance(files, str):
+                    left_out[image.case_name] = files
+                else:
+                    written.append(_exported(image, annotation, folder, files))
+            progress(number, len(images))
     if not written:
         raise DatasetError(
             f"no case of {quoted(name)} can be exported; the first of {len(images)}: "
@@ -161,7 +177,7 @@ def export_dataset(
         splits = {case.case_name: case.split for case in cases}
         for place, content in bids_texts(name, numbers, splits, paths).items():
             write_file(folder / place, content.encode() if isinstance(content, str) else json_bytes(content))
-    else:
+    elif layout is not Layout.DICOM_SEG:
         _write_texts(folder, name, cases, layout=layout, modality=modality, numbers=numbers)
     manifest = Manifest(name, layout.value, modality, numbers, state, [case for _, case in written])
     write_manifest(manifest, folder)
@@ -218,22 +234,31 @@ def _label_map(masks: Segmentation, numbers: dict[str, int]) -> Array:
     return result
 
 
-def _write(
+def _write_label_map(
     client: DatasetSource,
-    image: DatasetImage,
-    annotation: AnnotationInfo,
-    masks: Segmentation,
     folder: Path,
+    image: DatasetImage,
+    _: AnnotationInfo,
+    masks: Segmentation,
     *,
-    paths: tuple[PurePosixPath, PurePosixPath],
+    paths: _Paths,
     numbers: dict[str, int],
-) -> tuple[ExportedCase, ManifestCase]:
-    image_name, label_name = paths
+) -> tuple[PurePosixPath, ...] | str:
+    """Write image and label map of a case; returns the files, or why there are none."""
+    if reason := _overlap(masks, numbers):
+        return reason
+    image_name, label_name = paths[image.case_name]
     volume = client.datasets.download(image.digest)
     write_image(volume.array, volume.geometry, folder / image_name)
     names = {number: label for label, number in numbers.items()}
     write_labels(_label_map(masks, numbers), masks.geometry, folder / label_name, names=names, with_names=False)
-    files = {str(name): file_sha256(folder / name) for name in (image_name, label_name)}
+    return image_name, label_name
+
+
+def _exported(
+    image: DatasetImage, annotation: AnnotationInfo, folder: Path, files: Sequence[PurePosixPath]
+) -> tuple[ExportedCase, ManifestCase]:
+    """Describe a case that was written."""
     manifest = ManifestCase(
         case_name=image.case_name,
         split=image.split,
@@ -241,7 +266,7 @@ def _write(
         annotation_id=annotation.id,
         annotation_version=annotation.version,
         annotation_digest=annotation.digest,
-        files=files,
+        files={str(name): file_sha256(folder / name) for name in files},
     )
     return ExportedCase(image.case_name, image.split, annotation), manifest
 

@@ -22,6 +22,7 @@ class Layout(enum.StrEnum):
     NNUNET = "nnunet"
     MSD = "msd"
     BIDS = "bids"
+    DICOM_SEG = "dicom-seg"
 
 
 def image_path(layout: Layout, case: str, *, test: bool) -> PurePosixPath:

@@ -22,6 +22,7 @@ class LabelledObject:
         model: Name of the model that outlined it; empty if no model did.
         model_version: Version of that model; empty if it has not answered, as where an initial mask was left as it was.
         automatic: Whether the model needed no prompts.
+        snomed_code: SNOMED CT code of what the label is; empty to look its name up.
     """
 
     number: int
@@ -31,6 +32,7 @@ class LabelledObject:
     model: str = ""
     model_version: str = ""
     automatic: bool = False
+    snomed_code: str = ""
 
     @property
     def origin(self) -> Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]:

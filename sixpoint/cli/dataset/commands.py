@@ -32,11 +32,16 @@ from sixpoint.volume import Volume, check_suffix
 
 __all__ = ["add", "create", "images", "labels", "list_datasets", "next_image", "save"]
 
-_LABEL = re.compile(r"(?:(\d+)=)?([^=#]+?)(?:(#[0-9a-fA-F]{6}))?")
+_LABEL = re.compile(r"(?:(\d+)=)?([^=#]+?)(?:(#[0-9a-fA-F]{6}))?(?:@(\d{6,18}))?")
 
 LabelsOption = Annotated[
     list[str] | None,
-    typer.Option("--label", "-l", help="Label: NAME, NUMBER=NAME or NAME#rrggbb; may be repeated.", metavar="NAME"),
+    typer.Option(
+        "--label",
+        "-l",
+        help="Label: NAME, NUMBER=NAME, NAME#rrggbb or NAME@CODE (SNOMED CT); may be repeated.",
+        metavar="NAME",
+    ),
 ]
 
 
@@ -233,9 +238,9 @@ def _labels(texts: list[str] | None) -> list[DatasetLabel]:
     for text in texts or []:
         match = _LABEL.fullmatch(text)
         if not match:
-            raise typer.BadParameter(f"--label: expected NAME, NUMBER=NAME or NAME#rrggbb, got {text!r}")
-        number, name, colour = match.groups()
-        found.append(DatasetLabel(name, int(number or 0), (colour or "").lower()))
+            raise typer.BadParameter(f"--label: expected NAME, NUMBER=NAME, NAME#rrggbb or NAME@CODE, got {text!r}")
+        number, name, colour, code = match.groups()
+        found.append(DatasetLabel(name, int(number or 0), (colour or "").lower(), code or ""))
     return found
 
 

@@ -21,7 +21,10 @@ __all__ = ["export", "verify"]
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the export.", metavar="FOLDER")]
 
 
-@dataset.command(epilog="Example: sixpoint dataset export abdomen Dataset012_Abdomen --modality CT")
+@dataset.command(
+    epilog="Example: sixpoint dataset export abdomen Dataset012_Abdomen --modality CT\n\n"
+    "Example: sixpoint dataset export abdomen segmentations --layout dicom-seg --source scans"
+)
 def export(
     name: NameArgument,
     folder: FolderArgument,
@@ -29,29 +32,47 @@ def export(
         str,
         typer.Option(
             help="Modality of the images, such as CT or MRI: trainers normalise by it. For BIDS CT, PET, or the "
-            "contrast of MR images, such as T1w."
+            "contrast of MR images, such as T1w. dicom-seg needs none."
         ),
     ] = "",
     layout: Annotated[
-        Layout, typer.Option(help="Layout: nnU-Net v2's, the Decathlon's (msd), or BIDS with derivatives.")
+        Layout, typer.Option(help="Layout: nnU-Net v2's, the Decathlon's (msd), BIDS with derivatives, or DICOM SEG.")
     ] = Layout.NNUNET,
     label: Annotated[
         list[str] | None, typer.Option("--label", "-l", help="Only these labels; may be repeated.")
     ] = None,
     state: Annotated[str, typer.Option(help="State of the annotations to export.")] = "accepted",
+    source: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="For dicom-seg: folder with the series of the images, in it or within; or dicomweb:URL#STUDY. May be "
+            "repeated.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
     """Write the images of a dataset, and the latest accepted annotation of each, as a folder for trainers.
 
     `trainer train` and `trainer evaluate` read nnU-Net's and the Decathlon's layout. manifest.json says from which
-    annotations it came.
+    annotations it came. dicom-seg writes a DICOM SEG for each case, without the image: CASE/seg.dcm.
     """
-    if not modality:
+    if source and layout is not Layout.DICOM_SEG:
+        raise typer.BadParameter("--source goes with --layout dicom-seg, whose files refer to the series of the images")
+    if not modality and layout is not Layout.DICOM_SEG:
         raise typer.BadParameter("--modality is needed, such as CT or MRI: trainers normalise by it")
     with Client(server, retry=CLI_RETRY) as client, case_bar("exporting", quiet=as_json) as progress:
         result = export_dataset(
-            client, name, folder, modality=modality, layout=layout, labels=label or (), state=state, progress=progress
+            client,
+            name,
+            folder,
+            modality=modality,
+            layout=layout,
+            labels=label or (),
+            state=state,
+            sources=source or (),
+            progress=progress,
         )
     counts = {split: sum(case.split == split for case in result.cases) for split in ("training", "validation", "test")}
     if as_json:

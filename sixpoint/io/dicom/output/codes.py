@@ -103,12 +103,15 @@ class Meaning:
     side: Code | None = None
 
 
-def code_of(name: str) -> Meaning:
+def code_of(name: str, snomed_code: str = "") -> Meaning:
     """What a label's name stands for; of an unknown name, a code of its own; without a name, tissue.
 
     Args:
         name: Name, such as "Left kidney", "kidney_left" or "vertebrae_L1".
+        snomed_code: SNOMED CT code that is known; empty to look the name up.
     """
+    if snomed_code:
+        return _with_code(name, snomed_code)
     words = [word.capitalize() for word in re.findall(r"[^\W_]+", name)]
     if not words:
         return Meaning(codes.SCT.Tissue, codes.SCT.Tissue)
@@ -123,6 +126,18 @@ def code_of(name: str) -> Meaning:
     text = " ".join(name.split())
     value = text if len(text) <= _CODE_LENGTH and text.isascii() and "\\" not in text else _digest(name)
     return Meaning(codes.SCT.AnatomicalStructure, Code(value, PRIVATE_SCHEME, text[:_MEANING_LENGTH]))
+
+
+def _with_code(name: str, snomed_code: str) -> Meaning:
+    """What a SNOMED CT code stands for; of one that pydicom's dictionary lacks, the name is the meaning."""
+    by_name = code_of(name)
+    for keyword, category in _CATEGORY.items():
+        kind = getattr(codes.SCT, keyword)
+        if kind.value == snomed_code:
+            side = by_name.side if by_name.kind.value == snomed_code else None
+            return Meaning(getattr(codes.SCT, category), kind, side)
+    text = " ".join(name.split()) or snomed_code
+    return Meaning(by_name.category, Code(snomed_code, "SCT", text[:_MEANING_LENGTH]))
 
 
 def _look_up(word: str) -> Meaning | None:

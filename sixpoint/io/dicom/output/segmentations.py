@@ -120,7 +120,7 @@ def _order(source: SourceImage) -> Sequence[int] | slice:
 
 def _describe(item: LabelledObject, number: int) -> SegmentDescription:
     """What a segment shows, and who outlined it."""
-    meaning = code_of(item.name)
+    meaning = code_of(item.name, item.snomed_code)
     algorithm = None
     if item.origin != "MANUAL":
         algorithm = highdicom.AlgorithmIdentificationSequence(

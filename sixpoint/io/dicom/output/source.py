@@ -21,7 +21,7 @@ from sixpoint.io.dicom.headers import Series, find_series
 from sixpoint.io.dicom.pixels import read_voxels
 from sixpoint.io.dicom.stack import stack_frames
 
-__all__ = ["SourceImage", "find_source"]
+__all__ = ["SourceImage", "find_source", "read_matching"]
 
 _REFERENCES = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID")
 # Of the patient and the study: programs file objects by them, and an object that lacks one lies with another patient.
@@ -131,6 +131,21 @@ def find_source(
         f"{path} does not hold the image that the mask was drawn on: expected the same voxels at the same places; give "
         "the DICOM files that the image was read from"
     )
+
+
+def read_matching(series: Series, path: Path, geometry: Geometry) -> Array | None:
+    """Return the voxels [z, y, x] of a series; None if its geometry is another one.
+
+    Args:
+        series: Series of an image.
+        path: Folder or file that it lies in.
+        geometry: Geometry that is looked for.
+
+    Raises:
+        VolumeError: Its voxels cannot be read.
+    """
+    ordered = _match(series, path, geometry)
+    return None if ordered is None else read_voxels(ordered, path)
 
 
 def _match(candidate: Series, path: Path, geometry: Geometry) -> list[Frame] | None:

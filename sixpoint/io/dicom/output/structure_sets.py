@@ -130,7 +130,7 @@ def _polygons(item: LabelledObject, source: SourceImage) -> Iterator[tuple[int, 
 
 
 def _observation(item: LabelledObject, *, creator: str) -> Dataset:
-    meaning, observation = code_of(item.name), Dataset()
+    meaning, observation = code_of(item.name, item.snomed_code), Dataset()
     observation.ObservationNumber = observation.ReferencedROINumber = item.number
     observation.RTROIInterpretedType, observation.ROIInterpreter = "", creator
     kind = _code(meaning.kind)

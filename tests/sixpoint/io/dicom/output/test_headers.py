@@ -191,6 +191,15 @@ def test_common_organs_have_codes_of_snomed(name: str, kind: str, side: str | No
     assert meaning.side == (getattr(codes.SCT, side) if side else None)
 
 
+def test_a_code_that_is_known_wins_over_the_name() -> None:
+    known = code_of("left thing", codes.SCT.Kidney.value)
+    assert (known.kind, known.category, known.side) == (codes.SCT.Kidney, codes.SCT.AnatomicalStructure, None)
+    assert code_of("left kidney", codes.SCT.Kidney.value) == code_of("left kidney")
+    assert code_of("tumour of mine", codes.SCT.Nodule.value).category == codes.SCT.MorphologicallyAbnormalStructure
+    other = code_of("Leber", "123456789012345678").kind
+    assert (other.value, other.scheme_designator, other.meaning) == ("123456789012345678", "SCT", "Leber")
+
+
 @pytest.mark.parametrize("name", ["vertebrae_C9", "left", "left right", "Leber", "my liver", "x" * 300, "a\\b"])
 def test_another_name_is_a_code_of_its_own(name: str) -> None:
     meaning = code_of(name)
