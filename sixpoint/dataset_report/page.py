@@ -13,6 +13,8 @@ from sixpoint.loop.decisions import PublishFacts
 
 __all__ = ["render_page"]
 
+# A gateway that asks for no identity takes the name that a client sends, which may be none.
+_UNNAMED = "(no name)"
 _WINDOW = 5
 """Number of cases of a moving mean."""
 _STYLE = (
@@ -113,7 +115,7 @@ def _timeline(decisions: Sequence[Decision]) -> str:
 def _people(figures: DatasetFigures) -> str:
     rows = [
         (
-            each.name,
+            each.name or _UNNAMED,
             str(each.cases),
             f"{each.corrections:.1f}",
             f"{each.seconds:.0f} s",

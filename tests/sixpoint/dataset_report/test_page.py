@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 from sixpoint.client import AnnotationInfo, DatasetInfo, DatasetLabel
 from sixpoint.dataset_report import DatasetFigures, Series, line_chart, render_page
+from sixpoint.dataset_report.charts import Marker
 from sixpoint.dataset_report.figures import AnnotatorFigures, CaseFigures, LabelFigures
 from sixpoint.loop import Choice, Decision, Rules, Verdict
 from sixpoint.loop.decisions import PublishFacts
@@ -108,3 +109,30 @@ def test_a_chart_of_one_value_and_of_none() -> None:
     assert "<circle" in line_chart([Series("a", [(1, 2)])], title="t", x_label="x", y_label="y")
     assert line_chart([Series("a", [])], title="t", x_label="x", y_label="y") == ""
     assert line_chart([Series("a", [(1, float("nan"))])], title="t", x_label="x", y_label="y") == ""
+
+
+def _texts(picture: str) -> dict[str, tuple[float, float]]:
+    """Place (x, y) of each text that is not of an axis."""
+    found = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"(?: fill="#555555")?>([^<]+)</text>', picture)
+    return {text: (float(x), float(y)) for x, y, text in found}
+
+
+def test_texts_of_a_chart_cover_neither_each_other_nor_its_lines() -> None:
+    names = [f"series number {number}" for number in range(8)]
+    series = [Series(name, [(1, 1), (30, 2)]) for name in names]
+    markers = [Marker(x, f"version {x}") for x in (6, 7, 8, 30)]
+    picture = line_chart(series, title="t", x_label="x", y_label="y", markers=markers)
+    texts = _texts(picture)
+    assert texts.keys() == {*names, *(marker.text for marker in markers)}
+    places = [(x, x + 5.5 * len(text), y) for text, (x, y) in texts.items()]
+    for number, (begin, end, y) in enumerate(places):
+        assert 0 <= begin < end <= 720
+        assert all(y != other[2] or end <= other[0] or other[1] <= begin for other in places[:number])
+    top = min(float(y) for y in re.findall(r'cy="([\d.]+)"', picture))
+    assert all(texts[name][1] < top for name in names)
+
+
+def test_whoever_gave_no_name_has_none_in_the_report() -> None:
+    whole = figures(cases=2)
+    nameless = replace(whole, annotators=(replace(whole.annotators[0], name=""),))
+    assert "<td>(no name)</td>" in render_page(nameless)
