@@ -70,7 +70,7 @@ def make_doors(
         # First, since its sessions at the root are those of both dialects.
         doors.monai_label(authenticator),
         doors.aiaa(),
-        doors.nninteractive(),
+        doors.nninteractive(authenticator),
         doors.rest(),
         connect_door(services.unary_calls(), roles=ROLES, is_short=is_short, deadlines=short),
         ohif_door(settings.ohif_folder, deadlines=short),
@@ -124,7 +124,7 @@ class _Doors:
             deadlines=(limits.call, limits.upload, limits.segmentation),
         )
 
-    def nninteractive(self) -> Door:
+    def nninteractive(self, authenticator: Authenticator) -> Door:
         limits = call_deadlines(self.settings)
         return nninteractive_door(
             images=self.services.images,
@@ -141,6 +141,7 @@ class _Doors:
                 limit=self.settings.max_streams,
                 owner_limit=self.settings.owner_streams,
             ),
+            anybody=authenticator if "none" in self.settings.auth_methods else None,
             deadlines=(limits.call, limits.upload),
         )
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from fastapi import Response
 
-from gateway.core.access import Role
+from gateway.core.access import Authenticator, Role
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, DeadlineLimits
 from gateway.core.runtime.fairness import Places
@@ -45,6 +45,7 @@ def nninteractive_door(
     spool: Spool,
     memory: Admission,
     leases: Leases,
+    anybody: Authenticator | None,
     deadlines: tuple[DeadlineLimits, DeadlineLimits],
 ) -> Door:
     """Build the door.
@@ -59,12 +60,13 @@ def nninteractive_door(
         spool: Files of running calls.
         memory: Memory of prompts.
         leases: Leases of clients.
+        anybody: Says who calls, where the gateway asks for no credentials; None where it does.
         deadlines: Deadlines of calls and uploads.
     """
     call, upload = deadlines
     prompt = DeadlineLimits(min(call.default, _PROMPT_SECONDS), min(call.maximum, _PROMPT_SECONDS), call.setting)
     prompting = Prompting(sessions=sessions, images=images, engine=engine, catalog=catalog, memory=memory)
-    on_leases = LeaseCalls(leases, prompting=prompting, catalog=catalog)
+    on_leases = LeaseCalls(leases, prompting=prompting, catalog=catalog, anybody=anybody)
     service = NnInteractive(
         leases=on_leases,
         prompting=prompting,
@@ -89,7 +91,7 @@ def nninteractive_door(
     )
     routes = [
         # The button that tests the connection sends no key.
-        HttpRoute("GET", "/{model}/healthz", on_leases.health, None, prompt),
+        HttpRoute("GET", "/{model}/healthz", _in_its_codes(on_leases.health), None, prompt),
         HttpRoute("GET", "/{model}/", _in_its_codes(on_leases.page), Role.VIEWER, prompt, short=True),
         *(
             HttpRoute(method, f"/{{model}}{path}", _in_its_codes(handle), Role.ANNOTATOR, limits)

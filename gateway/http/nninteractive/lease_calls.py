@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
+from gateway.core.access import Authenticator
 from gateway.core.runtime import Catalog, Model
 from gateway.core.sessions import check_model
 from gateway.http.calls import Call
 from gateway.http.errors import HttpRefusal
 from gateway.http.forms import read_object
+from gateway.http.identity import credentials_of
 from gateway.http.nninteractive.capabilities import describe
 from gateway.http.nninteractive.leases import Lease, Leases
 from gateway.http.nninteractive.prompting import Prompting
+from gateway.http.path_tokens import principal_in
 
 __all__ = ["LeaseCalls"]
 
@@ -28,12 +32,16 @@ class LeaseCalls:
         leases: Leases of clients.
         prompting: Closes the sessions of leases.
         catalog: Models that can be used now.
+        anybody: Says who calls, where the gateway asks for no credentials; None where it does.
     """
 
-    def __init__(self, leases: Leases, *, prompting: Prompting, catalog: Catalog) -> None:
+    def __init__(
+        self, leases: Leases, *, prompting: Prompting, catalog: Catalog, anybody: Authenticator | None
+    ) -> None:
         self._leases = leases
         self._prompting = prompting
         self._catalog = catalog
+        self._anybody = anybody
 
     def model(self, call: Call) -> Model:
         """Return the model of a call's address.
@@ -60,8 +68,13 @@ class LeaseCalls:
         return self._leases.use(lease)
 
     async def health(self, call: Call) -> Response:
-        """``GET /healthz``."""
-        del call
+        """``GET /healthz``: whether the address is good, as far as the caller may know; strangers learn no names."""
+        scope = call.request.scope
+        principal = principal_in(scope)
+        if principal is None and self._anybody is not None:
+            principal = await self._anybody.authenticate(credentials_of(scope))
+        if principal is not None:
+            self.model(replace(call, principal=principal))
         return JSONResponse({"ok": True})
 
     async def page(self, call: Call) -> Response:

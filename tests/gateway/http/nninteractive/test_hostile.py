@@ -173,7 +173,7 @@ def test_without_a_lease(http_gateway: Gateway, method: str, path: str, code: in
 
 def test_other_models(http_gateway: Gateway) -> None:
     for model, code in (("nothing", 404), ("segmentation_hippocampus", 400)):
-        for path in ("claim", "capabilities"):
+        for path in ("claim", "capabilities", "healthz"):
             answer = httpx.request("POST" if path == "claim" else "GET", f"{door(http_gateway, model)}/{path}")
             assert answer.status_code == code
             assert model in answer.json()["detail"]

@@ -56,3 +56,10 @@ def test_a_lease_is_its_owners(triton: LocalTriton, tmp_path: Path) -> None:
             assert alice.undo()
             assert bob.undo()
             assert RemoteSession(url.replace("/nninteractive", f"/t/{keys['dave']}/nninteractive")).ping()
+        # Only who may see the models learns that there is none of a name.
+        for address, code in (
+            (url, 200),
+            (door(gateway, "nothing"), 200),
+            (door(gateway, "nothing").replace("/nninteractive", f"/t/{keys['dave']}/nninteractive"), 404),
+        ):
+            assert httpx.get(f"{address}/healthz", trust_env=False).status_code == code
