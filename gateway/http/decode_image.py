@@ -11,9 +11,25 @@ import resource
 import sys
 from pathlib import Path
 
-__all__ = ["main", "read_image"]
+__all__ = ["advise_sender", "main", "read_image"]
 
 _GIB = 2**30
+_ADVICE = (
+    (
+        "give the spacing in mm: --spacing X,Y,Z, or spacing=(x, y, z)",
+        "set the spacing in the program that sends the image",
+    ),
+    (
+        "choose one with --series N (series=N), or put it into a folder of its own",
+        "send the files of one of them alone",
+    ),
+    ("; give it as --mask", "; send the image that it belongs to"),
+    ("; give a DICOM SEG as --mask", "; send the image that it belongs to"),
+    ("; contours (RTSTRUCT) are read as --mask, and reports are not", ""),
+    (" (--dicom seg, dicom='seg')", " (format=seg)"),
+    (" (--dicom labelmap, dicom='labelmap')", " (format=labelmap)"),
+)
+"""Parts of messages that name options of the command line and the SDK, and what the sender of a file can do instead."""
 
 
 def main(source: Path, target: Path, max_bytes: int) -> dict[str, object]:
@@ -47,7 +63,6 @@ def read_image(source: Path, target: Path, max_bytes: int, *, name: str) -> dict
     resource.setrlimit(resource.RLIMIT_AS, (2 * _GIB + 3 * max_bytes,) * 2)
     try:
         from sixpoint.errors import SixpointError
-        from sixpoint.io.spacing import SPACING_HINT
         from sixpoint.volume import Volume, voxel_type_number
     except ImportError:
         return {"missing": True}
@@ -55,9 +70,7 @@ def read_image(source: Path, target: Path, max_bytes: int, *, name: str) -> dict
         volume = Volume.read(source)
         volume.array.tofile(target)
     except SixpointError as error:
-        # Viewers have no place for a spacing, as the command line and the SDK do.
-        message = error.message.replace(SPACING_HINT, "set the spacing in the program that sends the image")
-        return {"error": message.replace(str(source), name)}
+        return {"error": advise_sender(error.message).replace(str(source), name)}
     except ImportError:
         return {"missing": True}
     except (MemoryError, OSError):
@@ -73,6 +86,17 @@ def read_image(source: Path, target: Path, max_bytes: int, *, name: str) -> dict
         "byte_count": volume.array.nbytes,
         "modality": volume.modality,
     }
+
+
+def advise_sender(message: str) -> str:
+    """Return a message with advice for whoever sent the file that it is about.
+
+    Args:
+        message: Message of an error of the library.
+    """
+    for options, advice in _ADVICE:
+        message = message.replace(options, advice)
+    return message
 
 
 if __name__ == "__main__":

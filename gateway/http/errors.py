@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
@@ -12,11 +13,21 @@ from fastapi.responses import JSONResponse
 
 from sixpoint import errors
 
-__all__ = ["HTTP_CODES", "ErrorForm", "HttpRefusal", "as_refusal", "error_headers", "error_response"]
+__all__ = [
+    "HTTP_CODES",
+    "ErrorForm",
+    "HttpRefusal",
+    "as_refusal",
+    "error_headers",
+    "error_response",
+    "with_frame_advice",
+]
 
 _log = logging.getLogger(__name__)
 
 _CLIENT_CLOSED_REQUEST = 499
+# The end of a message on points outside of an image, which is for the command line and the SDK.
+_FRAME_OPTIONS = re.compile(r": --frame ([a-z|]+), or frame='[a-z' =or]+$")
 
 HTTP_CODES: Mapping[type[errors.SixpointError], int] = {
     errors.InvalidArgument: HTTPStatus.BAD_REQUEST,
@@ -69,9 +80,24 @@ def as_refusal(failure: Exception) -> HttpRefusal:
     return HttpRefusal(500, errors.InternalError("internal error of the gateway; its log has the details"))
 
 
+def with_frame_advice(message: str, *, named: bool) -> str:
+    """Return a message with advice on frames that a caller over HTTP can follow.
+
+    Args:
+        message: Message of an error.
+        named: Whether callers name the frame of their points, as the contract does; viewers send voxel indices only.
+    """
+
+    def advise(match: re.Match[str]) -> str:
+        frames = " or ".join(f"FRAME_{name.upper()}" for name in match[1].split("|"))
+        return f": give {frames} as frame" if named else "; send voxel indices (x, y, z)"
+
+    return _FRAME_OPTIONS.sub(advise, message)
+
+
 def error_response(refusal: HttpRefusal) -> JSONResponse:
     """Return the answer for an error: ``{"detail": sentence, "reason": reason of the error tree}``."""
-    content = {"detail": refusal.error.message, "reason": refusal.error.reason}
+    content = {"detail": with_frame_advice(refusal.error.message, named=False), "reason": refusal.error.reason}
     return JSONResponse(content, status_code=refusal.code, headers=error_headers(refusal))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from gateway.http.decode_image import advise_sender
 from gateway.http.decoding.limits import limit_series_process
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def main(order: Order) -> dict[str, object]:
     try:
         return _write(order)
     except SixpointError as error:
-        message = error.message
+        message = advise_sender(error.message)
         names = {order["target"]: "the mask", order["source"]: "the zip", order["folder"]: "the series"}
         for path, name in names.items():
             message = message.replace(path, name) if path else message

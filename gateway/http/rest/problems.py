@@ -10,7 +10,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.http.errors import HttpRefusal
+from gateway.http.errors import HttpRefusal, with_frame_advice
 from sixpoint.errors import SixpointError
 
 __all__ = ["Problem", "problem_content", "problem_response"]
@@ -59,7 +59,7 @@ def problem_content(refusal: HttpRefusal) -> dict[str, Any]:
         "type": _TYPE + error.reason,
         "title": _title(type(error)),
         "status": int(refusal.code),
-        "detail": error.message,
+        "detail": with_frame_advice(error.message, named=True),
         "reason": error.reason,
         **(
             {"violations": [{"field": each.field, "description": each.description} for each in error.violations]}
