@@ -131,11 +131,13 @@ class DatasetCalls:
             keep=request.keep_seconds,
             split=read_split(request.split),
             readers=request.readers or 1,
+            peek=request.peek,
         )
         response = dataset_pb.NextImageResponse(waiting_count=following.waiting, reason=following.reason)
         if following.image is not None:
             response.image.CopyFrom(image_to_message(following.image))
-            response.keep_until.CopyFrom(time_to_message(following.until))
+            if not request.peek:
+                response.keep_until.CopyFrom(time_to_message(following.until))
         if following.score is not None:
             response.score.CopyFrom(score_to_message(following.score))
         return response

@@ -19,6 +19,7 @@ from sixpoint.datasets.importing import (
 )
 from sixpoint.datasets.layouts import Layout
 from sixpoint.datasets.manifest import MANIFEST, Manifest, ManifestCase, read_manifest, verify_manifest
+from sixpoint.datasets.prefetch import images_to_annotate
 from sixpoint.datasets.traces import TrainedVersion, exports_with, versions_trained_on
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "export_dataset",
     "exports_with",
     "find_disagreements",
+    "images_to_annotate",
     "import_dataset",
     "majority_masks",
     "read_manifest",

@@ -1157,6 +1157,7 @@ class NextImageRequest(_message.Message):
     KEEP_SECONDS_FIELD_NUMBER: _builtins.int
     SPLIT_FIELD_NUMBER: _builtins.int
     READERS_FIELD_NUMBER: _builtins.int
+    PEEK_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """Name of the dataset."""
     strategy: Global___NextStrategy.ValueType
@@ -1169,6 +1170,10 @@ class NextImageRequest(_message.Message):
     """Number of people who annotate each image, up to 20; 0 means 1. With more than 1, an image waits for the caller until
     so many others have saved an annotation of it that is not rejected, or keep it; nobody gets what they saved again.
     """
+    peek: _builtins.bool
+    """Whether to say only which image would come after the one that the caller keeps, and to keep nothing: so that it can be
+    downloaded meanwhile. Somebody else may get it first.
+    """
     def __init__(
         self,
         *,
@@ -1177,10 +1182,11 @@ class NextImageRequest(_message.Message):
         keep_seconds: _builtins.float = ...,
         split: Global___Split.ValueType = ...,
         readers: _builtins.int = ...,
+        peek: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "keep_seconds", b"keep_seconds", "readers", b"readers", "split", b"split", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "keep_seconds", b"keep_seconds", "peek", b"peek", "readers", b"readers", "split", b"split", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

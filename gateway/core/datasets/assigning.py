@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core.access import Action, AuditEntry, Principal
 from gateway.core.datasets.choosing import Choice, Ranking, Wanted, choose, rank, read_embedded
@@ -30,7 +30,7 @@ class NextImage:
 
     Attributes:
         image: The image; None if there is none now.
-        until: Time until which nobody else gets it, seconds since 1970; 0 without an image.
+        until: Time until which nobody else gets it, seconds since 1970; 0 without an image, or if it is not kept.
         waiting: Number of images that wait for an annotation, those included that others have claimed.
         reason: Why this image; empty without one.
         score: Score of the image; None: it is unscored, or was given before.
@@ -41,6 +41,10 @@ class NextImage:
     waiting: int
     reason: str = ""
     score: ImageScore | None = None
+
+
+def _none(waiting: int) -> NextImage:
+    return NextImage(None, 0.0, waiting)
 
 
 class Assignments:
@@ -64,6 +68,7 @@ class Assignments:
         keep: float = 0.0,
         split: Split | None = None,
         readers: int = 1,
+        peek: bool = False,
     ) -> NextImage:
         """Give an image that waits for an annotation, and keep it from others; while it is kept, the same again.
 
@@ -74,6 +79,7 @@ class Assignments:
             keep: Seconds for which nobody else gets it; 0 for an hour.
             split: Only images of this split; None for all.
             readers: Number of people who annotate each image.
+            peek: Whether to say only which image would come after the one that the annotator has, and to keep nothing.
 
         Raises:
             DatasetNotFound: There is no such dataset.
@@ -94,6 +100,18 @@ class Assignments:
         wanted = Wanted(annotator, now, strategy, split, readers)
         ranking = await self._rank(dataset, wanted, principal) if strategy is NextStrategy.DIFFERENT else None
 
+        def look(records: DatasetReader) -> NextImage:
+            row = require_dataset(records.dataset(dataset), dataset)
+            waiting = records.count_waiting(row.id, split=split, readers=readers)
+            claimed = records.claimed_image(row.id, annotator=annotator, now=now, split=split, readers=readers)
+            after = replace(wanted, after=claimed.image_digest if claimed else "")
+            choice = choose(records, row, after, ranking=ranking)
+            return NextImage(choice.image, 0.0, waiting, choice.reason, choice.score) if choice else _none(waiting)
+
+        if peek:
+            # Its name is read, not its voxels: the download of those is audited.
+            return await self._repository.read(look, tenant=principal.tenant)
+
         def work(records: DatasetWriter) -> NextImage:
             # One after another: two that ask at once do not get one image.
             row = require_dataset(records.lock_dataset(dataset), dataset)
@@ -101,7 +119,7 @@ class Assignments:
             claimed = records.claimed_image(row.id, annotator=annotator, now=now, split=split, readers=readers)
             choice = Choice(claimed, _KEPT) if claimed else choose(records, row, wanted, ranking=ranking)
             if choice is None:
-                return NextImage(None, 0.0, waiting)
+                return _none(waiting)
             records.set_assignment(Assignment(row.id, choice.image.image_digest, annotator, until))
             records.audit(AuditEntry(principal, Action.READ_DATASET, row.id))
             return NextImage(choice.image, until, waiting, choice.reason, choice.score)

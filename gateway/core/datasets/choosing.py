@@ -30,6 +30,7 @@ class Wanted:
         strategy: Which image.
         split: Only images of this split; None for all.
         readers: Number of people who annotate each image.
+        after: Digest of an image that is not meant; empty for none.
     """
 
     annotator: str
@@ -37,6 +38,7 @@ class Wanted:
     strategy: NextStrategy = NextStrategy.FIRST
     split: Split | None = None
     readers: int = 1
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def choose(
             rare_labels=tuple(counts),
             scored_by=scored_by,
             digests=digests,
+            after=wanted.after,
         )
     if image is None:
         return None

@@ -132,6 +132,7 @@ class DatasetReader(Protocol):
         rare_labels: Sequence[int] = (),
         scored_by: ModelVersion | None = None,
         digests: Sequence[str] | None = None,
+        after: str = "",
     ) -> DatasetImageRow | None:
         """A waiting image that too few have claimed and the annotator did not skip; None if there is none.
 
@@ -139,7 +140,7 @@ class DatasetReader(Protocol):
         model; for several, while fewer people than that saved one that is not rejected. By label, images come first
         whose latest annotation has the first of ``rare_labels``, then the second, and so on; by uncertainty, those of
         which the model of ``scored_by`` is least certain, and those that it did not score come last. With ``digests``
-        only these images are given, in their order.
+        only these images are given, in their order. The image ``after`` is never given.
         """
         ...
 

@@ -54,9 +54,11 @@ class SqlWaitingReader(SqlDatasetReader):
         rare_labels: Sequence[int] = (),
         scored_by: ModelVersion | None = None,
         digests: Sequence[str] | None = None,
+        after: str = "",
     ) -> DatasetImageRow | None:
         """A waiting image that too few have claimed and the annotator did not skip; None if there is none."""
         query = self._free(dataset_id, annotator=annotator, now=now, split=split, readers=readers)
+        query = query.where(dataset_images.c.image_digest != after)
         order: list[ColumnElement[Any]] = []
         if strategy is NextStrategy.RANDOM:
             order = [func.random()]

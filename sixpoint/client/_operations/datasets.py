@@ -109,7 +109,7 @@ class DatasetOperations:
                 return found
 
     def next_image(
-        self, name: str, *, strategy: str, keep_seconds: float, split: str, readers: int
+        self, name: str, *, strategy: str, keep_seconds: float, split: str, readers: int, peek: bool
     ) -> Operation[NextImage | None]:
         """Get an image to annotate; None if there is none now."""
         request = dataset_pb.NextImageRequest(
@@ -118,6 +118,7 @@ class DatasetOperations:
             keep_seconds=keep_seconds,
             split=split_number(split),
             readers=readers,
+            peek=peek,
         )
         response = yield from Call(self.client.stubs.datasets.NextImage, request, self.client.timeout.call)
         return read_next_image(response)

@@ -120,7 +120,14 @@ class Datasets(Reviews):
         return self._driver.run(self._operations.images(name, split=split))
 
     def next_image(
-        self, name: str, *, strategy: str = "first", keep_seconds: float = 0.0, split: str = "", readers: int = 1
+        self,
+        name: str,
+        *,
+        strategy: str = "first",
+        keep_seconds: float = 0.0,
+        split: str = "",
+        readers: int = 1,
+        peek: bool = False,
     ) -> NextImage | None:
         """Get an image to annotate, which others do not get for a while; while it is kept, the same again.
 
@@ -136,6 +143,8 @@ class Datasets(Reviews):
             split: Only images for "training", "validation" or "test".
             readers: Number of people who annotate each image, up to 20. With more than 1, an image is given until so
                 many have saved an annotation of it that is not rejected, and nobody gets what they saved again.
+            peek: Whether to say only which image would come after the one that is kept, and to keep nothing: so that it
+                can be downloaded meanwhile. Somebody else may get it first.
 
         Returns:
             The image, and why it was chosen; None if there is none now.
@@ -145,7 +154,7 @@ class Datasets(Reviews):
         """
         return self._driver.run(
             self._operations.next_image(
-                name, strategy=strategy, keep_seconds=keep_seconds, split=split, readers=readers
+                name, strategy=strategy, keep_seconds=keep_seconds, split=split, readers=readers, peek=peek
             )
         )
 

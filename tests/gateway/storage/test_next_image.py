@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
+from gateway.core.access import Principal
 from gateway.core.datasets import (
     Annotations,
     AnnotationState,
@@ -220,3 +221,29 @@ async def test_an_image_that_gets_no_draft_is_scored_once_and_its_score_goes_wit
     again = await desk.drafts.save(NAME, DIGESTS[0], masks, model="m", version="2", principal=ADA, score=score)
     assert again is NoDraft.REMOVED
     assert not await desk.drafts.is_scored(NAME, DIGESTS[0], model="m", version="2", principal=ADA)
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+async def test_whoever_peeks_learns_what_comes_next_and_keeps_nothing(desk: Desk, readers: int) -> None:
+    async def ask(who: Principal, *, peek: bool) -> NextImage:
+        return await desk.assignments.next(NAME, principal=who, readers=readers, peek=peek)
+
+    # Without an image of one's own, the first that waits.
+    assert case_of(await ask(ADA, peek=True)) == "case 0"
+    assert case_of(await ask(ADA, peek=False)) == "case 0"
+    ahead = await ask(ADA, peek=True)
+    assert (case_of(ahead), ahead.until) == ("case 1", 0)
+    # What she has stays hers, and what she saw is free for others.
+    assert case_of(await ask(ADA, peek=False)) == "case 0"
+    assert case_of(await ask(BEN, peek=False)) == ("case 1" if readers == 1 else "case 0")
+    assert case_of(await ask(ADA, peek=True)) == ("case 2" if readers == 1 else "case 1")
+    await desk.assignments.skip(NAME, DIGESTS[0], reason="", principal=ADA)
+    assert case_of(await ask(ADA, peek=False)) == ("case 2" if readers == 1 else "case 1")
+
+
+async def test_behind_the_last_image_nothing_comes(desk: Desk) -> None:
+    for number in range(1, 5):
+        await desk.assignments.skip(NAME, DIGESTS[number], reason="", principal=ADA)
+    assert case_of(await desk.next(NextStrategy.FIRST)) == "case 0"
+    ahead = await desk.assignments.next(NAME, principal=ADA, peek=True)
+    assert (ahead.image, ahead.reason) == (None, "")
