@@ -43,11 +43,11 @@ def images_to_annotate(
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
 
-    def load_ahead() -> Volume | None:
+    def load_ahead() -> tuple[str, Volume] | None:
         ahead = client.datasets.next_image(name, strategy=strategy, split=split, readers=readers, peek=True)
-        return client.datasets.download(ahead.digest) if ahead else None
+        return (ahead.digest, client.datasets.download(ahead.digest)) if ahead else None
 
-    loading: Future[Volume | None] | None = None
+    loading: Future[tuple[str, Volume] | None] | None = None
     try:
         while True:
             image = client.datasets.next_image(
@@ -55,17 +55,18 @@ def images_to_annotate(
             )
             if image is None:
                 return
-            volume = _loaded(loading)
-            if volume is None or volume.digest != image.digest:
-                volume = client.datasets.download(image.digest)
+            loaded = _loaded(loading)
+            # The digest as it was downloaded: to compute it takes 0.1 s for a large image.
+            is_next = loaded is not None and loaded[0] == image.digest
+            volume = loaded[1] if loaded and is_next else client.datasets.download(image.digest)
             loading = pool.submit(load_ahead)
             yield image, volume
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _loaded(loading: Future[Volume | None] | None) -> Volume | None:
-    """The image that was downloaded ahead; None if there is none, or it could not be downloaded."""
+def _loaded(loading: Future[tuple[str, Volume] | None] | None) -> tuple[str, Volume] | None:
+    """Digest and voxels of what was downloaded ahead; None if there is nothing, or it could not be downloaded."""
     if loading is None:
         return None
     try:
