@@ -18,6 +18,9 @@ from tests.support.paths import ROOT
 # Generated code, whose stubs name no types of gRPC's contexts; and the commands, which are no interface for Python.
 UNTYPED = ("sixpoint.v1.", "sixpoint.cli.")
 
+# Clients of others, in the blocks that use them.
+OTHERS = ("nnInteractive.", "client_api")
+
 pytestmark = pytest.mark.slow
 
 
@@ -43,7 +46,9 @@ def samples(tmp_path: Path) -> Path:
     for page in pages():
         # Clients of others have types of their own, or none.
         ours = [
-            block for block in read_blocks(page) if block.language == "python" and "nnInteractive." not in block.text
+            block
+            for block in read_blocks(page)
+            if block.language == "python" and not any(client in block.text for client in OTHERS)
         ]
         blocks = [textwrap.indent(block.text, "    ") for block in ours]
         if blocks:
