@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sixpoint.errors import Aborted, FailedPrecondition, SixpointError
+from sixpoint.processes import guarded, signal_of
 
 __all__ = ["run_json", "run_logged"]
 
+_GRACE_SECONDS = 20.0
 _STOP_SECONDS = 30.0
 _TICK_SECONDS = 0.5
 
@@ -64,23 +65,30 @@ def _outcome(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
 
 @contextlib.contextmanager
 def _started(program: str, arguments: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program in a process group of its own, which ends with the block."""
-    process = subprocess.Popen([sys.executable, "-m", program, *arguments], start_new_session=True, **streams)
+    """Start a program, which ends with the block, and with this process, however that ends."""
+    # Not Popen's own pipe: communicate closes that at once, and the guard would take this for the end.
+    reading, writing = os.pipe()
     try:
-        yield process
+        command = guarded([sys.executable, "-m", program, *arguments], grace=_GRACE_SECONDS)
+        process = subprocess.Popen(command, stdin=reading, start_new_session=True, **streams)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(_STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        os.close(reading)
+        os.close(writing)
 
 
 def _failure(program: str, code: int, output: str) -> SixpointError:
-    if code < 0:
-        return Aborted(f"{program} was ended by signal {-code}: run the loop again, and it goes on")
+    if killed_by := signal_of(code):
+        return Aborted(f"{program} was ended by signal {killed_by}: run the loop again, and it goes on")
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     sentence = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "")
     return FailedPrecondition(f"{program}: {sentence.removeprefix('error: ')}")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sixpoint.errors import FailedPrecondition, Unavailable
+from sixpoint.processes import guarded, signal_of
 
 __all__ = ["run_process"]
 
-_GUARD = Path(__file__).parent / "process_guard.py"
 _GRACE_SECONDS = 10.0
 _MAX_LINE_BYTES = 2**16
 _LAST_LINES = 3
-_SIGNALLED = 128
 
 
 async def run_process(
@@ -46,7 +44,7 @@ async def run_process(
         Unavailable: Something killed it: it may do better the next time.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-IS", str(_GUARD), str(grace), *command),
+        *guarded(command, grace=grace),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -71,9 +69,7 @@ async def run_process(
                 process.terminate()
             await asyncio.shield(process.wait())
     wrote = " | ".join(last) or "it wrote nothing"
-    # Of the guard, or of the program, as the guard tells it.
-    killed_by = -code if code < 0 else code - _SIGNALLED
-    if killed_by > 0:
+    if killed_by := signal_of(code):
         raise Unavailable(
             f"the program was ended by signal {killed_by}, as the system does when memory runs out: {wrote}"[:400]
         )

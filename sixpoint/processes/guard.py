@@ -1,8 +1,7 @@
-"""Run a command for a worker, so that none of its processes outlives the worker, however that ends.
+"""Run a command for another process, so that none of its processes outlives that one, however that ends.
 
-Called as ``python process_guard.py GRACE COMMAND...``. Standard input belongs to the worker: when it is closed, or
-on SIGTERM, the command's process group is asked to end, and killed after GRACE seconds. It needs only the standard
-library.
+Called as ``python guard.py GRACE COMMAND...``. Standard input belongs to the caller: when it is closed, or on SIGTERM,
+the command's process group is asked to end, and killed after GRACE seconds. It needs only the standard library.
 """
 
 from __future__ import annotations
