@@ -204,7 +204,13 @@ Once = Annotated[
     bool, typer.Option("--once", help="Publish nothing if the model has a version of this very file; say which.")
 ]
 Replaces = Annotated[
-    int | None, typer.Option(min=0, help="Publish only if this version serves now; 0: only if none does.", metavar="N")
+    int | None,
+    typer.Option(
+        min=0,
+        help="Publish only if this version serves now; 0: only if none does.",
+        show_default="any version",
+        metavar="VERSION",
+    ),
 ]
 MaxSlowdown = Annotated[
     float | None,

@@ -52,6 +52,7 @@ class Caller:
         array = np.zeros(volume.array.shape, np.bool_)
         array[3:9, 4:12, 5:20] = True
         saved = client.datasets.add_masks(KEPT, volume.digest, {"object": array})
+        other = client.datasets.add_masks(KEPT, volume.digest, {"object": np.roll(array, 1, 2)})
         job = client.jobs.create("segment", {"dataset": KEPT, "model": "segmentation_hippocampus"})
         strings = [KEPT, "spare", volume.digest, session.id, saved.id, job.id, "a", "p", "object", "segment"]
         self._maker = Maker(rng, strings)
@@ -83,7 +84,7 @@ class Caller:
                 id=saved.id, state=dataset_pb.ANNOTATION_STATE_ACCEPTED, reason="x"
             ),
             "AdjudicateAnnotations": dataset_pb.AdjudicateAnnotationsRequest(
-                id=saved.id, among_ids=[saved.id, "0" * 32], reason="x"
+                id=saved.id, among_ids=[saved.id, other.id], reason="x"
             ),
             "TraceImages": dataset_pb.TraceImagesRequest(case_name="a", page_size=3, **place),
             "RemoveImages": dataset_pb.RemoveImagesRequest(dataset="spare", case_name="a"),
