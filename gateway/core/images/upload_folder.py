@@ -86,13 +86,14 @@ class UploadFolder:
             try:
                 size = os.fstat(number).st_size
                 if offset not in (0, size) or size > header.byte_count:
-                    if size > header.byte_count:
+                    if not 0 < size <= header.byte_count:
                         path.unlink()
                         size = 0
+                    expected = f"{size}, or 0" if size else "0"
                     raise UploadError(
                         f"{size} bytes of this {noun_of(header)} have arrived, the offset is {offset}; "
-                        f"expected {size}, or 0",
-                        violations=(Violation("offset", f"{size}, or 0"),),
+                        f"expected {expected}",
+                        violations=(Violation("offset", expected),),
                     )
                 if offset == 0:
                     os.ftruncate(number, 0)
