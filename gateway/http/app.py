@@ -120,6 +120,16 @@ def _spellings(door: Door, route: HttpRoute) -> Iterable[str]:
                 yield path.rstrip("/")
 
 
+def _methods_at(request: Request) -> list[str]:
+    """The methods that the routes of a request's path take."""
+    methods = set[str]()
+    for route in request.app.routes:
+        # 0: it is another path; else this one, for this method or others.
+        if route.matches(request.scope)[0].value:
+            methods.update(route.methods or ())
+    return sorted(methods)
+
+
 def _form_of(doors: Sequence[Door], path: str) -> ErrorForm:
     """The form of errors of the door that a path leads to."""
     return next((door.error_form for door in doors if f"{path}/".startswith(f"/{door.name}/")), error_response)
@@ -134,6 +144,9 @@ def _refusing(
         path = str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
         response = _form_of(doors, path)(HttpRefusal(code, error))
         response.headers.update({**DEFAULT_HEADERS, **(getattr(failure, "headers", None) or {})})
+        if code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # Starlette names the methods of the first route of a path.
+            response.headers["allow"] = ", ".join(_methods_at(request))
         if announces_body(request.scope):
             # Nobody reads it.
             response.headers["connection"] = "close"

@@ -15,6 +15,7 @@ from gateway.contract.comments import comment_of
 from gateway.http.rest.messages import body_schema, query_schema
 from gateway.http.rest.operations import Operation
 from gateway.http.rest.problems import Problem
+from gateway.http.rest.schemas import Schema
 
 __all__ = ["describe_api"]
 
@@ -73,8 +74,15 @@ def _route(operation: Operation) -> APIRoute:
         response_model=operation.answer,
         status_code=operation.status,
         response_description="Done",
-        responses={"default": {"model": Problem, "description": "Refused"}},
+        responses={
+            **{code: _response(text, schema) for code, (text, schema) in operation.others.items()},
+            "default": {"model": Problem, "description": "Refused"},
+        },
     )
+
+
+def _response(text: str, schema: Schema | None) -> dict[str, Any]:
+    return {"description": text, **({"model": schema} if schema else {})}
 
 
 def _parameters(operation: Operation) -> Iterator[inspect.Parameter]:

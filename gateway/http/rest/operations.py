@@ -85,6 +85,8 @@ class Operation:
         parameters: Further parameters of the query.
         status: Status code of the answer.
         answer: Model of the answer as JSON; None without one.
+        others: Other status codes of answers that are no errors: what each says, and the model of its answer as JSON,
+            None without one.
         media: Other media types of the answer, with their schemas.
         example: A body, as JSON.
     """
@@ -105,6 +107,7 @@ class Operation:
     parameters: Sequence[Parameter] = ()
     status: int = 200
     answer: Schema | None = None
+    others: Mapping[int, tuple[str, Schema | None]] = field(default_factory=dict)
     media: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     example: Mapping[str, Any] | None = None
 

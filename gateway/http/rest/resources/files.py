@@ -64,6 +64,7 @@ class Files:
                 headers=[content_range("bytes 0-1048575/92160000")],
                 body={"application/octet-stream": BINARY},
                 status=201,
+                others={202: ("So many bytes have arrived, and more have to come", received)},
                 answer=received,
             ),
             Operation(

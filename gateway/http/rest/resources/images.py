@@ -117,6 +117,12 @@ class Images:
                 ],
                 body={"application/octet-stream": BINARY},
                 status=201,
+                others={
+                    202: (
+                        "So many bytes have arrived, and more have to come",
+                        schema_of(image_pb.GetUploadResponse.DESCRIPTOR),
+                    )
+                },
                 answer=image,
             ),
         ]

@@ -84,6 +84,7 @@ def segment_operations(calls: AnnotationCalls, replies: MaskReplies, deadlines: 
             deadlines,
             message=annotation_pb.GetMaskRequest,
             headers=[Header("If-None-Match", "ETag of the mask that you have; 304 if it is the current one.", '"3"')],
+            others={304: ("The mask that you have is the current one", None)},
             parameters=[_FORMAT],
             answer=schema_of(annotation_pb.Answer.DESCRIPTOR),
             media=_MEDIA,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonschema
@@ -38,7 +39,15 @@ def test_the_document_names_every_operation(document: Any) -> None:
         assert operation["summary"]
         assert set(operation["responses"]["default"]["content"]) == {"application/problem+json"}
         assert bool(operation["security"]) == ("Role: " in operation.get("description", ""))
-    assert {name for operation in operations for name in operation["responses"]} == {"200", "201", "204", "default"}
+    codes = {name for operation in operations for name in operation["responses"]}
+    assert codes == {"200", "201", "202", "204", "304", "default"}
+
+
+def test_a_wrong_method_is_answered_with_all_that_there_are(api: Api, document: Any) -> None:
+    for path, operations in document["paths"].items():
+        answer = api.request("OPTIONS", re.sub(r"{\w+}", "1", path))
+        allowed = {method.strip().lower() for method in answer.headers["allow"].split(",")}
+        assert (answer.status_code, allowed - {"head"}) == (405, set(operations)), path
 
 
 def test_roles_are_those_of_grpc() -> None:
