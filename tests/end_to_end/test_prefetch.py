@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import sixpoint
 from sixpoint import errors
 from sixpoint.datasets import images_to_annotate
 from sixpoint.volume import Volume
+from tests.end_to_end.command_line import run
 from tests.support.images import noisy_volume
 
 pytestmark = pytest.mark.filterwarnings("ignore::sixpoint.ImplausibleImageWarning")
@@ -108,3 +111,42 @@ def test_a_download_ahead_that_fails_is_no_failure(
     image, volume = next(images)
     assert (image.case_name, volume.digest) == ("case 1", image.digest)
     images.close()
+
+
+def test_the_command_writes_the_image_after_it_ahead(
+    ada: sixpoint.Client, ben: sixpoint.Client, name: str, address: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scans"
+
+    def following() -> dict[str, Any]:
+        done = run("sixpoint", "dataset", "next", name, "--ahead", folder, "--json", server=address)
+        assert (done.returncode, done.stderr) == (0, "")
+        answer: dict[str, Any] = json.loads(done.stdout)
+        assert Volume.read(answer["file"]).digest == answer["digest"]
+        _save(ada, name, Volume.read(answer["file"]))
+        return answer
+
+    assert following()["case"] == "case 0"
+    ahead = folder / "case 1.nii.gz"
+    assert sorted(folder.iterdir()) == [folder / "case 0.nii.gz", ahead]
+    written = ahead.stat()
+    # It is there, and nobody is kept from it.
+    other = ben.datasets.next_image(name, peek=True)
+    assert other is not None
+    assert other.case_name == "case 1"
+    assert following()["file"] == str(ahead)
+    assert (ahead.stat().st_ino, ahead.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    # Somebody else gets what was written ahead.
+    taken = ben.datasets.next_image(name)
+    assert taken is not None
+    assert taken.case_name == "case 2"
+    assert following()["case"] == "case 3"
+
+
+def test_what_cannot_be_written_ahead_is_said(name: str, address: str, tmp_path: Path) -> None:
+    (tmp_path / "case 1.nii.gz").write_text("mine")
+    done = run("sixpoint", "dataset", "next", name, "--ahead", tmp_path, server=address)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == f"file: {tmp_path / 'case 0.nii.gz'}"
+    assert done.stderr.startswith("the image after it was not written ahead: ")
+    assert (tmp_path / "case 1.nii.gz").read_text() == "mine"

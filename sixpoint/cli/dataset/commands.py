@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -25,12 +24,10 @@ from sixpoint.cli.common import (
 )
 from sixpoint.cli.dataset.group import NameArgument, annotation_facts, dataset, dataset_facts, image_facts
 from sixpoint.cli.tables import print_table
-from sixpoint.client import Client, DatasetImage, DatasetInfo, DatasetLabel, NextImage
-from sixpoint.errors import InvalidArgument, VolumeError
+from sixpoint.client import Client, DatasetInfo, DatasetLabel
 from sixpoint.protocol import DEFAULT_SERVER
-from sixpoint.volume import Volume, check_suffix
 
-__all__ = ["add", "create", "images", "labels", "list_datasets", "next_image", "save"]
+__all__ = ["add", "create", "images", "labels", "list_datasets", "save"]
 
 _LABEL = re.compile(r"(?:(\d+)=)?([^=#]+?)(?:(#[0-9a-fA-F]{6}))?(?:@(\d{6,18}))?")
 
@@ -152,42 +149,6 @@ def images(
     print_table(table, wide=wide)
 
 
-@dataset.command("next", epilog="Example: sixpoint dataset next abdomen -o next.nii.gz")
-def next_image(
-    name: NameArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="New file to write the image to.")] = None,
-    strategy: Annotated[
-        str,
-        typer.Option(
-            help="first, random, label (one with the label that has the fewest accepted masks), uncertain (the model "
-            "of the last `sixpoint dataset segment` is least certain of it) or different (from what is annotated)."
-        ),
-    ] = "first",
-    readers: Annotated[int, typer.Option(min=1, max=20, help="Number of people who annotate each image.")] = 1,
-    skip: Annotated[str, typer.Option(help="Skip the image that you have, for this reason.", metavar="REASON")] = "",
-    server: ServerOption = DEFAULT_SERVER,
-    as_json: JsonOption = False,
-) -> None:
-    """Get an image to annotate: nobody else gets it for an hour. Without one, there is nothing to do."""
-    if output is not None:
-        check_suffix(output)
-    with Client(server, retry=CLI_RETRY) as client:
-        image = client.datasets.next_image(name, strategy=strategy, readers=readers)
-        if image is not None and skip:
-            client.datasets.skip_image(name, image.digest, reason=skip)
-            image = client.datasets.next_image(name, strategy=strategy, readers=readers)
-        if image is not None and output is not None:
-            _write_image(client, image, output)
-    if as_json:
-        print_json(_next_facts(image) if image else None)
-    elif image is None:
-        Console(highlight=False).print("no image waits for you")
-    else:
-        console = Console(highlight=False, soft_wrap=True)
-        console.print(escape(f"next: {image.case_name} ({image.split}), image {image.digest[:12]}"))
-        console.print(escape(f"why: {image.reason}"))
-
-
 @dataset.command(epilog="Example: sixpoint dataset save abdomen fqgwjm62dynp8sbxe3vkrhta5c --absent spleen")
 def save(
     name: NameArgument,
@@ -208,29 +169,6 @@ def save(
         counts = ", ".join(f"{label} {count} voxels" for label, count in info.voxel_counts.items())
         text = f"saved {info.id} (version {info.version}, {info.state}): {counts}; prompts: {info.prompt_count}"
         Console(highlight=False, soft_wrap=True).print(escape(text))
-
-
-def _next_facts(image: NextImage) -> Mapping[str, Any]:
-    """An image to annotate as JSON; without a score it is unscored."""
-    score = None if image.score is None else {**vars(image.score), "entropies": dict(image.score.entropies)}
-    return {**image_facts(image), "reason": image.reason, "waiting": image.waiting_count, "score": score}
-
-
-def _write_image(client: Client, image: DatasetImage, output: Path) -> None:
-    """Write an image to a new file; one that has it already stays as it is.
-
-    Raises:
-        InvalidArgument: There is a file with something else.
-    """
-    if output.exists():
-        try:
-            same = Volume.read(output).digest == image.digest
-        except VolumeError:
-            same = False
-        if same:
-            return
-        raise InvalidArgument(f"{output} is there already, and holds something else; choose a new name")
-    client.datasets.download(image.digest).write(output)
 
 
 def _labels(texts: list[str] | None) -> list[DatasetLabel]:
