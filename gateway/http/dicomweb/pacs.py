@@ -32,6 +32,9 @@ _CONNECTIONS = 32
 _KEPT_CONNECTIONS = _CONNECTIONS // 2
 _MAX_JSON_BYTES = 2**20
 _STUDY, _INSTANCES = "0020000D", "00201209"
+_NO_DICOMWEB = "the DICOMweb server answers what is no DICOMweb (SIXPOINT_DICOMWEB_URL)"
+# Of an attribute; DICOM's longest short text.
+_MAX_TEXT = 64
 _LOGGERS = ("httpx", "httpcore")
 _WELL = (200, 202, 204)
 
@@ -164,7 +167,35 @@ class Pacs:
             ImageNotFound: There is no such series.
             SixpointError: As :meth:`ask` does.
         """
-        query = [("SeriesInstanceUID", uid), ("includefield", _STUDY), ("includefield", _INSTANCES)]
+        series = await self._search(uid, (_STUDY, _INSTANCES))
+        try:
+            count = (series.get(_INSTANCES, {}).get("Value") or [None])[0]
+            return FoundSeries(str(series[_STUDY]["Value"][0]), None if count is None else int(count))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise Unavailable(_NO_DICOMWEB) from None
+
+    async def describe_series(self, uid: str, fields: Mapping[str, str]) -> dict[str, str]:
+        """Return what the server says of a series; attributes that it does not say are left out.
+
+        Args:
+            uid: UID of the series.
+            fields: Names in the answer, and the tags of DICOM that they stand for.
+
+        Raises:
+            ImageNotFound: There is no such series.
+            SixpointError: As :meth:`ask` does.
+        """
+        series = await self._search(uid, tuple(fields.values()))
+        values = {name: series.get(tag) for name, tag in fields.items()}
+        firsts = {
+            name: value["Value"][0]
+            for name, value in values.items()
+            if isinstance(value, dict) and isinstance(value.get("Value"), list) and value["Value"]
+        }
+        return {name: str(value)[:_MAX_TEXT] for name, value in firsts.items() if isinstance(value, str | int)}
+
+    async def _search(self, uid: str, fields: Sequence[str]) -> dict[str, Any]:
+        query = [("SeriesInstanceUID", uid), *(("includefield", field) for field in fields)]
         headers = {"accept": "application/dicom+json"}
         body = bytearray()
         async with self.ask("GET", "series", query=query, headers=headers) as answer:
@@ -176,11 +207,12 @@ class Pacs:
             items: Any = json.loads(body) if body else []
             if not items:
                 raise ImageNotFound("the DICOMweb server has no such series; open one that it has")
-            study = str(items[0][_STUDY]["Value"][0])
-            count = (items[0].get(_INSTANCES, {}).get("Value") or [None])[0]
-            return FoundSeries(study, None if count is None else int(count))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raise Unavailable("the DICOMweb server answers what is no DICOMweb (SIXPOINT_DICOMWEB_URL)") from None
+            found: Any = items[0]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise Unavailable(_NO_DICOMWEB)
+        return found
 
 
 @contextlib.asynccontextmanager

@@ -22,6 +22,7 @@ from gateway.core.images import ImageStore
 from gateway.core.runtime.fairness import Turns
 from gateway.http.calls import Call
 from gateway.http.decoding.processes import parse_answer, reader_environment
+from gateway.http.dicomweb.origins import SeriesOrigins
 from gateway.http.dicomweb.pacs import Pacs
 from gateway.http.image_files import ImageFiles, parse_header
 from gateway.http.requests.spool import SpoolFolder
@@ -71,10 +72,16 @@ class SeriesImages:
         self._files = files
         self._turns = turns
         self._max_bytes = max_bytes
-        # UIDs lead to patients: their hashes, with a key that nobody knows, are kept.
+        # UIDs lead to patients: no table here can be searched for one, and none is written anywhere.
         self._key = secrets.token_bytes(32)
         self._fetched: OrderedDict[str, _FetchedSeries] = OrderedDict()
+        self._origins = SeriesOrigins(pacs, limit=_MAX_FETCHED)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def origins(self) -> SeriesOrigins:
+        """The series of which images were made."""
+        return self._origins
 
     @staticmethod
     def names_series(text: str) -> bool:
@@ -113,6 +120,7 @@ class SeriesImages:
                 fetched.checked = time.monotonic()
                 return fetched.digest
             digest = await self._fetch(call, found.study, uid, folder)
+            self._origins.remember(call.principal, digest, uid)
             self._fetched[key] = _FetchedSeries(digest, found.instances, time.monotonic())
             self._fetched.move_to_end(key)
             if len(self._fetched) > _MAX_FETCHED:

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Catalog
 from gateway.http.calls import Call
+from gateway.http.dicomweb import SeriesImages
 from gateway.http.forms import read_object
 from gateway.http.monai_label.info import describe
 from gateway.http.monai_label.labels import Labels
@@ -41,6 +42,7 @@ class Datastore:
         names: Names that clients gave to images.
         labels: What people saved.
         tasks: What can be trained, and how far trainings are.
+        series: Finds series of the DICOMweb server; None without one.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Datastore:
         names: ImageNames,
         labels: Labels,
         tasks: Tasks,
+        series: SeriesImages | None = None,
     ) -> None:
         self._images = images
         self._samples = samples
@@ -61,6 +64,7 @@ class Datastore:
         self._names = names
         self._labels = labels
         self._tasks = tasks
+        self._series = series
 
     async def info(self, call: Call) -> Response:
         """``GET /info/``."""
@@ -132,8 +136,8 @@ class Datastore:
         return JSONResponse({"ts": int(record.created), "name": image_file_name(record.digest)})
 
     async def next_sample(self, call: Call) -> Response:
-        """``POST /activelearning/{strategy}``: an image without annotation; {} for none."""
-        await read_object(call)
+        """``POST /activelearning/{strategy}``: an image without annotation, and its series; {} for none."""
+        client = (await read_object(call)).get("client_id")
         strategy, known = call.request.path_params["strategy"], self._samples.strategies
         if strategy not in known:
             raise NotFound(f"there is no strategy {quoted(strategy)}; there are: {', '.join(known)}")
@@ -145,7 +149,14 @@ class Datastore:
                 "id": chosen.digest,
                 "name": image_file_name(chosen.digest),
                 "ts": int(chosen.created),
-                "strategy": {strategy: {"ts": int(chosen.created), "reason": chosen.reason}},
+                "strategy": {
+                    strategy: {
+                        "ts": int(chosen.created),
+                        "reason": chosen.reason,
+                        **({"client_id": client} if isinstance(client, str) else {}),
+                    }
+                },
+                **(await self._series.origins.describe(call.principal, chosen.digest) if self._series else {}),
             }
         )
 

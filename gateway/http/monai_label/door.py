@@ -111,7 +111,14 @@ def monai_label_door(
     )
     tasks = Tasks(jobs=jobs, catalog=catalog, samples=samples, dataset=dataset)
     store = Datastore(
-        images=images, samples=samples, catalog=catalog, clients=clients, names=names, labels=labels, tasks=tasks
+        images=images,
+        samples=samples,
+        catalog=catalog,
+        clients=clients,
+        names=names,
+        labels=labels,
+        tasks=tasks,
+        series=series,
     )
     inference = Inference(
         catalog=catalog,

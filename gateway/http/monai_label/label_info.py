@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from gateway.core.datasets import AnnotationRow, AnnotationState
-from sixpoint.errors import InvalidArgument
+from sixpoint.errors import InvalidArgument, NotFound
+from sixpoint.errors.shortening import quoted
 from sixpoint.masks.labels import MAX_SEGMENTS
 
 __all__ = [
-    "TAGS",
+    "FINAL",
+    "ORIGINAL",
+    "check_new_tag",
+    "check_tag",
     "describe_label",
+    "has_tag",
     "label_file_name",
     "read_label_names",
     "read_review",
     "read_segment_names",
     "tag_of",
+    "version_tag",
 ]
 
-FINAL, ORIGINAL = TAGS = ("final", "original")
+FINAL, ORIGINAL = "final", "original"
 """Tags of labels: what people saved, or accepted, and what a model made."""
+# What 3D Slicer's reviewers call the versions of a label, which are numbered here, too.
+_VERSION = re.compile(r"version_([1-9][0-9]{0,5})")
+_TAGS = "final (what people saved), original (what a model made) and version_1, version_2, ..."
 
 _STATUS = {AnnotationState.ACCEPTED: "approved", AnnotationState.REJECTED: "flagged"}
 _FLAGGED = "flagged in a viewer"
@@ -70,8 +80,56 @@ def read_segment_names(params: Mapping[str, object], own: Mapping[str, int]) -> 
 
 
 def tag_of(row: AnnotationRow) -> str:
-    """Return the tag of an annotation."""
+    """Return the tag of an annotation, by who made it."""
     return ORIGINAL if row.is_of_model else FINAL
+
+
+def version_tag(version: int) -> str:
+    """Return the tag of a version of an image's label."""
+    return f"version_{version}"
+
+
+def has_tag(row: AnnotationRow, tag: str) -> bool:
+    """Whether an annotation has a tag; empty stands for any."""
+    return tag in ("", tag_of(row), version_tag(row.version))
+
+
+def check_tag(tag: str) -> None:
+    """Refuse a tag that no label has.
+
+    Raises:
+        NotFound: It is none.
+    """
+    if tag not in ("", FINAL, ORIGINAL) and not _VERSION.fullmatch(tag):
+        raise NotFound(f"no label has the tag {quoted(tag)}; tags are {_TAGS}")
+
+
+def check_new_tag(tag: str, latest: int) -> None:
+    """Refuse a tag under which nobody can save a label.
+
+    Args:
+        tag: The tag; empty for that of what people save.
+        latest: Version of the image's latest label; 0 without one.
+
+    Raises:
+        InvalidArgument: It is no tag, that of what models make, or that of another version than the next one.
+    """
+    if tag in ("", FINAL):
+        return
+    if tag == ORIGINAL:
+        raise InvalidArgument(
+            "the tag original is that of what a model made, which the gateway saves itself (POST "
+            "/batch/infer/{model}); save what a person drew as final, or leave the tag out"
+        )
+    match = _VERSION.fullmatch(tag)
+    if match is None:
+        raise InvalidArgument(f"a label cannot be saved with the tag {quoted(tag)}; tags are {_TAGS}")
+    if int(match[1]) <= latest:
+        raise InvalidArgument(
+            f"{tag} is saved already, and saved labels do not change; save this one as {version_tag(latest + 1)}"
+        )
+    if int(match[1]) > latest + 1:
+        raise InvalidArgument(f"the next version of this label is {version_tag(latest + 1)}, not {tag}; save it so")
 
 
 def label_file_name(digest: str) -> str:

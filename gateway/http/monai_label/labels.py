@@ -16,12 +16,17 @@ from gateway.http.forms import parse_object, read_form
 from gateway.http.image_files import ImageFiles
 from gateway.http.monai_label.fields import read_fields
 from gateway.http.monai_label.label_info import (
-    TAGS,
+    FINAL,
+    ORIGINAL,
+    check_new_tag,
+    check_tag,
     describe_label,
+    has_tag,
     label_file_name,
     read_label_names,
     read_review,
     tag_of,
+    version_tag,
 )
 from gateway.http.monai_label.tasks import NO_DATASET
 from gateway.http.requests.spool import Spool
@@ -31,10 +36,11 @@ from gateway.http.windows.label_masks import masks_of_labels
 from gateway.http.windows.names import ImageNames
 from gateway.http.windows.replies import FileReply
 from sixpoint.errors import FailedPrecondition, InvalidArgument, NotFound
-from sixpoint.errors.shortening import quoted
 
 __all__ = ["Labels"]
 
+_NO_LABEL = "nobody has saved a label of this image yet"
+_NO_VERSION = "the label of this image has no such version; GET /datastore/?output=all lists those that it has"
 _NO_DRAFT = "no model has made a draft of this image; start a batch (POST /batch/infer/{model})"
 # Annotations of one image, among which those of a tag are looked for.
 _PAGE = 50
@@ -91,6 +97,7 @@ class Labels:
         async with call.while_connected():
             handle = self._names.find(call.principal, call.request.query_params.get("image", ""))
             record = await self._images.describe(handle.digest, principal=call.principal)
+            await self._check_tag(call, handle)
             dataset = await self._datasets.get(self._dataset, principal=call.principal)
             own = {label.number: label.name for label in dataset.row.labels}
             label_names = read_label_names(params) or own
@@ -148,25 +155,33 @@ class Labels:
     async def described(self, call: Call) -> dict[str, dict[str, object]]:
         """What belongs to the labels of all images, by digest and tag; nothing without a dataset."""
         found: dict[str, dict[str, object]] = {}
+        versions: dict[str, dict[str, object]] = {}
         token = ""
         while self._dataset:
             page = await self._annotations.page(self._dataset, principal=call.principal, size=1000, token=token)
             for row in page.entries:
-                # The latest comes first.
+                # The latest comes first; reviewers number a new version after the last one that is listed.
                 tags = found.setdefault(row.image_digest, {})
-                tags.setdefault(tag_of(row), {"ext": ".nrrd", "info": describe_label(row)})
+                label = {"ext": ".nrrd", "info": describe_label(row)}
+                tags.setdefault(tag_of(row), label)
+                versions.setdefault(row.image_digest, {})[version_tag(row.version)] = label
             token = page.next_token
             if not token:
                 break
-        return found
+        return {digest: tags | dict(reversed(versions[digest].items())) for digest, tags in found.items()}
+
+    async def _check_tag(self, call: Call, handle: ImageHandle) -> None:
+        """Refuse a new label with a tag that it cannot have."""
+        page = await self._annotations.page(self._dataset, principal=call.principal, digest=handle.digest, size=1)
+        latest = page.entries[0].version if page.entries else 0
+        check_new_tag(call.request.query_params.get("tag", ""), latest)
 
     async def _find(self, call: Call, parameter: str) -> tuple[ImageHandle, AnnotationRow]:
         """The latest annotation of an image with a tag, or with any if the call names none."""
         self._require_dataset()
         query = call.request.query_params
         handle, tag = self._names.find(call.principal, query.get(parameter, "")), query.get("tag", "")
-        if tag not in ("", *TAGS):
-            raise NotFound(f"no label has the tag {quoted(tag)}; tags are {' and '.join(TAGS)}")
+        check_tag(tag)
         await self._images.describe(handle.digest, principal=call.principal)
         token = ""
         while True:
@@ -174,11 +189,11 @@ class Labels:
                 self._dataset, principal=call.principal, digest=handle.digest, size=_PAGE, token=token
             )
             for row in page.entries:
-                if tag in ("", tag_of(row)):
+                if has_tag(row, tag):
                     return handle, row
             token = page.next_token
             if not token:
-                raise NotFound("nobody has saved a label of this image yet" if tag != "original" else _NO_DRAFT)
+                raise NotFound(_NO_DRAFT if tag == ORIGINAL else _NO_VERSION if tag not in ("", FINAL) else _NO_LABEL)
 
     def _require_dataset(self) -> None:
         if not self._dataset:

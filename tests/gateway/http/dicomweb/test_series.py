@@ -155,3 +155,49 @@ def test_a_pacs_that_is_gone_is_unavailable(
     answer = ask(ward_site, place.series, SIX)
     assert (answer.status_code, answer.json()["reason"]) == (503, "UNAVAILABLE")
     assert url not in answer.text
+
+
+def test_the_next_image_comes_with_its_series(
+    ward: Gateway, ward_site: HttpSite, hospital: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = Volume(OBLIQUE.array + np.int16(7), OBLIQUE.geometry)
+    place = write_ct_series(tmp_path / "next", volume)
+    store_files(hospital.orthanc, tmp_path / "next")
+    # Fewer than six points: the series is fetched, and no session is begun.
+    assert ask(ward_site, place.series, SIX[:1]).status_code == 200
+
+    def next_image() -> dict[str, object]:
+        answer = ward_site.request("POST", "/activelearning/first", json={"client_id": "ohif"}, headers=OTHER)
+        assert answer.status_code == 200
+        return answer.json()
+
+    with sixpoint.Client(f"127.0.0.1:{ward.port}", owner="radiologist") as client, client.open_session(volume):
+        sample = next_image()
+        assert sample["id"] == volume.digest
+        assert {name: sample.get(name) for name in (*SERIES, "client_id")} == {**SERIES, "client_id": None} | {
+            "StudyInstanceUID": place.study,
+            "SeriesInstanceUID": place.series,
+        }
+        assert sample["strategy"]["first"]["client_id"] == "ohif"  # type: ignore[index]
+        # Another series with the same voxels, maybe of another patient.
+        twin = write_ct_series(tmp_path / "twin", volume)
+        store_files(hospital.orthanc, tmp_path / "twin")
+        assert ask(ward_site, twin.series, SIX[:1]).status_code == 200
+        assert not set(SERIES) & set(next_image())
+    assert place.series.encode() not in b"".join(path.read_bytes() for path in files_of(ward))
+
+
+SERIES = {
+    "PatientID": "4711",
+    "Modality": "CT",
+    "StudyDate": "20260101",
+    "StudyTime": "120000",
+    "StudyInstanceUID": "",
+    "SeriesInstanceUID": "",
+}
+OTHER = {"sixpoint-owner": "radiologist"}
+
+
+def files_of(ward: Gateway) -> list[Path]:
+    """Return the files of a gateway's state: its database, images and logs."""
+    return [path for path in ward._settings.state_folder.rglob("*") if path.is_file()]

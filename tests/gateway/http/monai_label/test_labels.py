@@ -231,3 +231,47 @@ def test_a_label_map_beyond_the_memory_is_refused(triton: LocalTriton, tmp_path:
         image = _send(viewer, large, tmp_path, "large")
         answer = _submit(viewer, image, np.ones(large.array.shape, np.uint8), large, tmp_path)
         assert (answer.status_code, "SIXPOINT_PROMPT_MEMORY_BYTES" in answer.text) == (429, True), answer.text
+
+
+def test_labels_are_saved_with_tags_that_mean_something(
+    viewer: HttpSite, client: sixpoint.Client, tmp_path: Path
+) -> None:
+    volume = Volume(SMALL.array + np.int16(9), SMALL.geometry)
+    digest = _send(viewer, volume, tmp_path, "tagged")
+    labels = _label_map(volume)
+
+    def submit(tag: str, number: int) -> httpx.Response:
+        changed = labels.copy()
+        changed[0, 0, :number] = 3
+        return _submit(viewer, f"{digest}&tag={tag}", changed, volume, tmp_path)
+
+    # As 3D Slicer's reviewers number versions: after the last one that is listed.
+    for number, tag in enumerate(("", "final", "version_3"), start=1):
+        saved = submit(tag, number)
+        assert (saved.status_code, saved.json().get("version")) == (200, number), saved.text
+    for tag, words in (
+        ("original", "what a model made"),
+        ("version_2", "saved already"),
+        ("version_7", "the next version of this label is version_4"),
+        ("version_0", "final"),
+        ("mine", "final (what people saved)"),
+        ("../../../../tmp/x", "final (what people saved)"),
+        ("/etc/passwd", "final (what people saved)"),
+    ):
+        refused = submit(tag, 5)
+        assert (refused.status_code, words in refused.json()["detail"]) == (400, True), (tag, refused.text)
+    assert len(client.datasets.annotations("abdomen", digest=digest)) == 3
+    listed = viewer.get("/datastore/?output=all").json()["objects"][digest]["labels"]
+    assert list(listed) == ["final", "version_1", "version_2", "version_3"]
+    assert listed["final"] == listed["version_3"]
+    for number in (1, 3):
+        back = viewer.get(f"/datastore/label?label={digest}&tag=version_{number}")
+        assert (read_mask(back.content, tmp_path / "back.nrrd", volume)[0] > 0).sum() == number
+        assert viewer.get(f"/datastore/label/info?label={digest}&tag=version_{number}").status_code == 200
+    missing = viewer.get(f"/datastore/label?label={digest}&tag=version_4")
+    assert (missing.status_code, "no such version" in missing.json()["detail"]) == (404, True)
+    review = {"params": json.dumps({"segmentationMeta": {"status": "flagged", "comment": "x"}})}
+    place = f"/datastore/updatelabelinfo?label={digest}&tag=version_2"
+    assert viewer.request("PUT", place, data=review).status_code == 200
+    states = {info.version: info.state for info in client.datasets.annotations("abdomen", digest=digest)}
+    assert states == {1: "submitted", 2: "rejected", 3: "submitted"}
