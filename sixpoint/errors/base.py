@@ -44,8 +44,14 @@ class SixpointError(Exception):
         self.retry_after = retry_after
 
     def under(self, path: str) -> Self:
-        """The same error, with the paths of its wrong fields prefixed: fields of a part become fields of the whole."""
-        violations = tuple(Violation(f"{path}.{fault.field}", fault.description) for fault in self.violations)
+        """The same error, with the paths of its wrong fields prefixed: fields of a part become fields of the whole.
+
+        Args:
+            path: Path of the part; an empty field is the part itself.
+        """
+        violations = tuple(
+            Violation(f"{path}.{fault.field}" if fault.field else path, fault.description) for fault in self.violations
+        )
         return type(self)(self.message, violations=violations, retry_after=self.retry_after)
 
     @classmethod

@@ -5,7 +5,7 @@ from sixpoint.prompts.initial_mask import InitialMask
 from sixpoint.prompts.lassos import MAX_CONTOUR_POINTS, Lasso
 from sixpoint.prompts.mask_files import parse_mask_source
 from sixpoint.prompts.point_files import parse_box, parse_click, parse_points, read_points
-from sixpoint.prompts.prompts import MAX_EXTREME_POINTS, Box, Click, ExtremePoints, Point, Prompt
+from sixpoint.prompts.prompts import MAX_EXTREME_POINTS, Box, Click, ExtremePoints, Point, Prompt, prompt_path
 from sixpoint.prompts.scribbles import Scribble
 from sixpoint.prompts.stroke_files import parse_lasso, parse_scribble, read_lasso, signed_source
 from sixpoint.prompts.voxel_runs import MAX_VOXELS, VoxelRuns
@@ -30,6 +30,7 @@ __all__ = [
     "parse_mask_source",
     "parse_points",
     "parse_scribble",
+    "prompt_path",
     "read_lasso",
     "read_points",
     "signed_source",

@@ -217,7 +217,7 @@ class Lasso:
 
 
 def _slice_axis(index: Points, axis: int | None, *, spread: float) -> int:
-    """The axis across the slice that points or voxels lie on.
+    """The axis across the slice that points or voxels lie on; between points, some spread is allowed.
 
     Raises:
         PromptError: They lie on several slices.
@@ -229,7 +229,7 @@ def _slice_axis(index: Points, axis: int | None, *, spread: float) -> int:
         raise PromptError(
             f"lasso: it lies on several slices: its extent is {format_values(extent)} voxels along x, y and z; draw it "
             "on one slice of the image",
-            violations=(Violation("points", "on one slice"),),
+            violations=(Violation("points" if spread else "filled", "on one slice"),),
         )
     return chosen
 

@@ -17,7 +17,7 @@ from sixpoint.prompts.lassos import Lasso
 from sixpoint.prompts.placing import Point, as_point, format_values, index_inside
 from sixpoint.prompts.scribbles import Scribble
 
-__all__ = ["MAX_EXTREME_POINTS", "Box", "Click", "ExtremePoints", "Point", "Prompt"]
+__all__ = ["MAX_EXTREME_POINTS", "Box", "Click", "ExtremePoints", "Point", "Prompt", "prompt_path"]
 
 _MIN_POINTS = 6
 MAX_EXTREME_POINTS = 20
@@ -175,6 +175,25 @@ class Click:
 Prompt = ExtremePoints | Box | Click | InitialMask | Scribble | Lasso
 """A prompt: extreme points, a box, a mask or a positive lasso start an object; clicks, scribbles and lassos correct
 the answer."""
+
+_FIELDS: dict[type, str] = {
+    ExtremePoints: "extreme_points",
+    Box: "box",
+    Click: "click",
+    InitialMask: "mask",
+    Scribble: "scribble",
+    Lasso: "lasso",
+}
+
+
+def prompt_path(prompt: Prompt, number: int) -> str:
+    """Return the path of a prompt among those of a call, as errors name it: "prompts[0].click".
+
+    Args:
+        prompt: The prompt.
+        number: Its place, from 0.
+    """
+    return f"prompts[{number}].{_FIELDS[type(prompt)]}"
 
 
 def _points(values: object) -> tuple[Point, ...]:

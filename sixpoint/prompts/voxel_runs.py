@@ -59,7 +59,7 @@ class VoxelRuns:
             raise PromptError(
                 f"{what}: its voxels form {len(first)} runs along x, and {MAX_RUNS} is the limit; give a mask to "
                 "correct (InitialMask) instead",
-                violations=(Violation("voxels", f"at most {MAX_RUNS} runs"),),
+                violations=(Violation(_field(what), f"at most {MAX_RUNS} runs"),),
             )
         raw = np.ascontiguousarray(np.column_stack([voxels[first], counts]), _RUN).tobytes()
         return cls(zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compress(raw), len(voxels))
@@ -112,7 +112,7 @@ class VoxelRuns:
             place = tuple(last[(last >= size).any(axis=1)][0].tolist())
             raise PromptError(
                 f"{what}: voxel {place} lies outside the image of size {tuple(size)}",
-                violations=(Violation("voxels", "inside the image"),),
+                violations=(Violation(_field(what), "inside the image"),),
             )
         steps = np.arange(self.voxel_count) - np.repeat(np.cumsum(counts) - counts, counts)
         result = np.repeat(runs[:, :3], counts, axis=0)
@@ -146,8 +146,15 @@ def check_voxel_count(count: int, *, what: str) -> None:
     if not 1 <= count <= MAX_VOXELS:
         amount = "it has no voxels" if count < 1 else f"it has {count} voxels, and {MAX_VOXELS} is the limit"
         advice = "draw at least one" if count < 1 else "give a mask to correct (InitialMask) instead"
-        raise PromptError(f"{what}: {amount}; {advice}", violations=(Violation("voxels", f"1 to {MAX_VOXELS} voxels"),))
+        raise PromptError(
+            f"{what}: {amount}; {advice}", violations=(Violation(_field(what), f"1 to {MAX_VOXELS} voxels"),)
+        )
 
 
 def _damaged(what: str, why: str) -> PromptError:
-    return PromptError(f"{what}: it arrived damaged: {why}", violations=(Violation("voxels", "runs of voxels"),))
+    return PromptError(f"{what}: it arrived damaged: {why}", violations=(Violation(_field(what), "runs of voxels"),))
+
+
+def _field(what: str) -> str:
+    """The field of a prompt's message that holds the runs."""
+    return "filled" if what == "lasso" else "voxels"

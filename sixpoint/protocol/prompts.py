@@ -65,8 +65,23 @@ def prompt_from_message(message: annotation_pb.Prompt) -> Prompt:
     """Convert a message to a prompt.
 
     Raises:
-        PromptError: The kind, the frame, a click's sign or a point is missing, or a number is not finite.
+        PromptError: The kind, the frame, a click's sign or a point is missing, or a number is not finite; its paths
+            are those of the message's fields.
     """
+    kind = message.WhichOneof("kind")
+    if kind is None:
+        kinds = ", ".join(field.name for field in annotation_pb.Prompt.DESCRIPTOR.fields)
+        raise PromptError(
+            "unknown kind of prompt; expected extreme points, a box, a mask, a click, a scribble or a lasso",
+            violations=(Violation("", f"one of {kinds}"),),
+        )
+    try:
+        return _prompt_of_kind(message)
+    except PromptError as error:
+        raise error.under(kind) from None
+
+
+def _prompt_of_kind(message: annotation_pb.Prompt) -> Prompt:
     match message.WhichOneof("kind"):
         case "extreme_points":
             points = message.extreme_points
@@ -93,12 +108,8 @@ def prompt_from_message(message: annotation_pb.Prompt) -> Prompt:
                 raise PromptError(f"mask: {error.message}", violations=(Violation("box", "two corners"),)) from error
         case "scribble":
             return _scribble_from_message(message.scribble)
-        case "lasso":
+        case _:
             return _lasso_from_message(message.lasso)
-    raise PromptError(
-        "unknown kind of prompt; expected extreme points, a box, a mask, a click, a scribble or a lasso",
-        violations=(Violation("kind", "extreme_points, box, mask, click, scribble or lasso"),),
-    )
 
 
 def _scribble_to_message(scribble: Scribble) -> annotation_pb.Scribble:

@@ -60,7 +60,7 @@ def expand_mask(extent: ObjectExtent, *, geometry: Geometry) -> ObjectExtent:
         mask = geometry.orientation.to_canonical(extent.packed_mask.voxels())
     except PromptError as error:
         # A mask starts an object, and is thus the first prompt.
-        raise error.under("prompts[0]") from None
+        raise error.under("prompts[0].mask") from None
     # The network gets the points that a person would have clicked to draw this mask.
     extremes = extent.box[0] + np.array(ExtremePoints.of_mask(mask).points)
     return replace(extent, extremes=extremes, mask=mask, packed_mask=None)

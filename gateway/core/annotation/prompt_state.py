@@ -15,7 +15,7 @@ from sixpoint._typing import Bools, Points
 from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, Violation
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import ModelSpec, PromptKind
-from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Lasso, Prompt, Scribble
+from sixpoint.prompts import Box, Click, ExtremePoints, InitialMask, Lasso, Prompt, Scribble, prompt_path
 
 __all__ = [
     "ObjectPrompts",
@@ -129,7 +129,7 @@ def place_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBat
                 continue
             index = prompt.to_index(geometry)
         except PromptError as error:
-            raise error.under(f"prompts[{number}]") from None
+            raise error.under(prompt_path(prompt, number)) from None
         placed = geometry.orientation.index_to_canonical(index, size=geometry.size)
         if isinstance(prompt, Click):
             points.append(placed)
@@ -138,7 +138,7 @@ def place_prompts(prompts: Sequence[Prompt], *, geometry: Geometry) -> PromptBat
             raise PromptError(
                 "extreme points, a box or a mask start a new object: at most one of them in a call, before any other "
                 "prompt",
-                violations=(Violation(f"prompts[{number}]", "only a correction may follow another prompt"),),
+                violations=(Violation(prompt_path(prompt, number), "only a correction may follow another prompt"),),
             )
         else:
             # On an axis that is stored backwards, the conversion swaps the corners.

@@ -14,7 +14,7 @@ from sixpoint.errors import PromptError, ResourceExhausted
 from sixpoint.geometry import Geometry
 from sixpoint.model_spec import PromptKind
 from sixpoint.preprocessing import Roi, cells_of_voxels, representative_clicks, set_stroke_cells
-from sixpoint.prompts import MAX_VOXELS, Lasso, Prompt, Scribble
+from sixpoint.prompts import MAX_VOXELS, Lasso, Prompt, Scribble, prompt_path
 from sixpoint.prompts.voxel_runs import sorted_voxels
 
 __all__ = [
@@ -127,7 +127,7 @@ def estimate_reading_memory(prompts: Sequence[Prompt], *, geometry: Geometry) ->
             try:
                 counts.append(prompt.max_voxels(geometry))
             except PromptError as error:
-                raise error.under(f"prompts[{number}]") from None
+                raise error.under(prompt_path(prompt, number)) from None
     _check_amount(len(counts) - 1, sum(counts))
     return _BYTES_PER_VOXEL * max(counts)
 

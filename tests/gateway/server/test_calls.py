@@ -101,7 +101,7 @@ def test_points_outside_the_image_are_named_with_the_bounds(session: sixpoint.Se
     with pytest.raises(errors.PromptError, match=r"points\[6\] at voxel \(400, 17, 15\)") as caught:
         session.annotate(sixpoint.ExtremePoints([*SIX.points, outside]))
     assert "x -0.5..39.5" in caught.value.message
-    assert [violation.field for violation in caught.value.violations] == ["prompts[0].points[6]"]
+    assert [violation.field for violation in caught.value.violations] == ["prompts[0].extreme_points.points[6]"]
 
 
 def test_points_all_in_one_plane(session: sixpoint.Session) -> None:

@@ -173,12 +173,12 @@ def test_a_model_refuses_prompts_of_other_kinds_and_names_its_own(
 @pytest.mark.parametrize(
     ("prompts", "words", "field"),
     [
-        ([Click((400, 17, 16))], "the click lies outside the image", "prompts[0].point"),
-        ([Click(INSIDE), Click((20, -3, 16), False)], r"point at voxel \(20, -3, 16\)", "prompts[1].point"),
-        ([Box((8, 7, 6), (31, 28, 6))], "the box is flat", "prompts[0].upper"),
-        ([Box((8, 7, 6), (31, 28, 60))], "1 of 2 corners lie outside", "prompts[0].upper"),
-        ([Click(INSIDE), SIX], "before any other prompt", "prompts[1]"),
-        ([SIX, BOX], "at most one of them", "prompts[1]"),
+        ([Click((400, 17, 16))], "the click lies outside the image", "prompts[0].click.point"),
+        ([Click(INSIDE), Click((20, -3, 16), False)], r"point at voxel \(20, -3, 16\)", "prompts[1].click.point"),
+        ([Box((8, 7, 6), (31, 28, 6))], "the box is flat", "prompts[0].box.upper"),
+        ([Box((8, 7, 6), (31, 28, 60))], "1 of 2 corners lie outside", "prompts[0].box.upper"),
+        ([Click(INSIDE), SIX], "before any other prompt", "prompts[1].extreme_points"),
+        ([SIX, BOX], "at most one of them", "prompts[1].box"),
         ([], "at least one prompt", "prompts"),
     ],
 )
@@ -211,16 +211,16 @@ def test_more_clicks_than_an_object_takes(session: sixpoint.Session) -> None:
         (
             annotation_pb.Prompt(click=annotation_pb.Click(frame=volume_pb.FRAME_VOXEL, point=volume_pb.Point(x=1))),
             "CLICK_SIGN_POSITIVE or CLICK_SIGN_NEGATIVE",
-            "prompts[1].sign",
+            "prompts[1].click.sign",
         ),
         (
             annotation_pb.Prompt(
                 click=annotation_pb.Click(frame=volume_pb.FRAME_VOXEL, sign=annotation_pb.CLICK_SIGN_POSITIVE),
             ),
             "point is missing",
-            "prompts[1].point",
+            "prompts[1].click.point",
         ),
-        (annotation_pb.Prompt(), "unknown kind of prompt", "prompts[1].kind"),
+        (annotation_pb.Prompt(), "unknown kind of prompt", "prompts[1]"),
     ],
     ids=["no sign", "no point", "no kind"],
 )

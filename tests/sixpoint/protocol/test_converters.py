@@ -139,7 +139,7 @@ def test_an_unspecified_or_unknown_frame_is_refused(message: annotation.Prompt, 
         PromptError, match=r"frame is missing or unknown.*FRAME_VOXEL, FRAME_LPS or FRAME_RAS"
     ) as caught:
         prompt_from_message(wrong)
-    assert [violation.field for violation in caught.value.violations] == ["frame"]
+    assert [violation.field for violation in caught.value.violations] == [f"{wrong.WhichOneof('kind')}.frame"]
 
 
 @pytest.mark.parametrize("number", [0, 3, 99])
@@ -148,7 +148,7 @@ def test_an_unspecified_or_unknown_sign_is_refused(number: int) -> None:
     message.click.sign = number  # type: ignore[assignment]
     with pytest.raises(PromptError, match="CLICK_SIGN_POSITIVE or CLICK_SIGN_NEGATIVE") as caught:
         prompt_from_message(message)
-    assert [violation.field for violation in caught.value.violations] == ["sign"]
+    assert [violation.field for violation in caught.value.violations] == ["click.sign"]
 
 
 def test_a_prompt_of_no_kind_is_refused() -> None:
@@ -162,7 +162,7 @@ def test_a_point_that_was_not_sent_is_missing(kind: str, field: str) -> None:
     getattr(message, kind).ClearField(field)
     with pytest.raises(PromptError, match=f"{kind}: {field} is missing") as caught:
         prompt_from_message(message)
-    assert [violation.field for violation in caught.value.violations] == [field]
+    assert [violation.field for violation in caught.value.violations] == [f"{kind}.{field}"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

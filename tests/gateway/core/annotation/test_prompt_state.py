@@ -16,7 +16,7 @@ from sixpoint.errors import NothingToCorrect, PromptError, PromptNotSupported, R
 from sixpoint.geometry import Geometry
 from sixpoint.mask import PackedMask
 from sixpoint.model_spec import PromptKind
-from sixpoint.prompts import Click, InitialMask, Prompt
+from sixpoint.prompts import Click, InitialMask, Prompt, prompt_path
 from tests.gateway.prompts import BOX, SIX
 
 GEOMETRY = Geometry((40, 36, 32))
@@ -60,13 +60,13 @@ def test_no_prompts_are_refused() -> None:
 def test_what_begins_an_object_comes_first_and_once(prompts: list[Prompt]) -> None:
     with pytest.raises(PromptError, match="at most one of them") as caught:
         read_prompts(prompts, geometry=GEOMETRY)
-    assert caught.value.violations[0].field == f"prompts[{max(1, len(prompts) - 1)}]"
+    assert caught.value.violations[0].field == prompt_path(prompts[-1], max(1, len(prompts) - 1))
 
 
 def test_the_prompt_at_fault_is_named() -> None:
     with pytest.raises(PromptError, match="outside the image") as caught:
         read_prompts([SIX, Click((1, 2, 3)), Click((400, 2, 3))], geometry=GEOMETRY)
-    assert [violation.field for violation in caught.value.violations] == ["prompts[2].point"]
+    assert [violation.field for violation in caught.value.violations] == ["prompts[2].click.point"]
 
 
 def test_a_click_is_on_the_voxel_that_is_nearest() -> None:

@@ -228,7 +228,7 @@ def test_a_model_without_clicks_takes_no_strokes() -> None:
 def test_the_prompt_at_fault_is_named() -> None:
     with pytest.raises(PromptError, match="outside the image") as caught:
         read_prompts([SIX, Scribble([(900, 2, 3)])], geometry=VOLUME.geometry)
-    assert caught.value.violations[0].field == "prompts[1].voxels"
+    assert caught.value.violations[0].field == "prompts[1].scribble.voxels"
 
 
 def test_too_many_strokes_or_voxels_on_an_object_are_refused() -> None:

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 
 from gateway.http.rest import examples
+from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.volume import Volume
 from tests.gateway.http.rest.api import Api, click, six_points
+from tests.support.field_paths import is_field
 
 SIX = {"prompts": [six_points()]}
+POSITIVE = "CLICK_SIGN_POSITIVE"
+WRONG_LASSO = {"lasso": {"sign": POSITIVE, "filled": {"runs": "AAAA", "voxel_count": 5}}}
 ADA: dict[str, Any] = {"headers": {"sixpoint-owner": "ada"}}
 
 
@@ -101,7 +105,13 @@ def test_the_documents_examples_work(api: Api, image: Volume) -> None:
         ({"prompts": [{**six_points(), **click((1, 2, 3))}]}, "prompts[0]"),
         ({"prompts": [{"mask": {"bits": "?"}}]}, "prompts[0].mask.bits"),
         ({"prompts": [click(("1", 2, 3))]}, "prompts[0].click.point.x"),
-        ({"prompts": [six_points([(1, 2, 3)])]}, "prompts[0]"),
+        ({"prompts": [six_points([(1, 2, 3)])]}, "prompts[0].extreme_points.points"),
+        ({"prompts": [click((99, 2, 3))]}, "prompts[0].click.point"),
+        ({"prompts": [{"click": {"point": {"x": 1, "y": 2, "z": 3}}}]}, "prompts[0].click."),
+        ({"prompts": [{}]}, "prompts[0]"),
+        ({"prompts": [WRONG_LASSO]}, "prompts[0].lasso.filled"),
+        ({"prompts": [six_points(), {"scribble": {"sign": POSITIVE}}]}, "prompts[1].scribble.voxels"),
+        ({"prompts": [{"mask": {"voxel_count": 1}}]}, "prompts[0].mask."),
         ({"prompts": {}}, "prompts"),
         ({"revision": 2**63}, "revision"),
         ({"request_id": 5}, "request_id"),
@@ -113,6 +123,9 @@ def test_a_wrong_field_is_named(api: Api, image: Volume, body: object, field: st
     problem = api.problem("POST", path, body, status=400)
     assert problem["detail"]
     assert any(violation["field"].startswith(field) for violation in problem["violations"]), problem
+    for violation in problem["violations"]:
+        known = is_field(violation["field"], annotation_pb.AnnotateRequest.DESCRIPTOR)
+        assert known or violation["description"] == "there is no such field" or not field, problem
 
 
 def test_what_is_no_json_and_other_segments_are_refused(api: Api, image: Volume) -> None:
