@@ -21,7 +21,7 @@ from gateway.core.access import Role
 from gateway.core.runtime import Deadline, DeadlineLimits
 from gateway.http.calls import Call, Handler
 from gateway.http.door import CallerAddress, Door, HttpRoute
-from gateway.http.errors import HttpRefusal, error_headers
+from gateway.http.errors import HttpRefusal, error_headers, with_frame_advice
 from gateway.http.forms import MAX_FIELD_BYTES, read_content
 from sixpoint.errors import InvalidArgument
 from sixpoint.protocol.status import error_to_status, status_code
@@ -118,7 +118,7 @@ def _error(refusal: HttpRefusal) -> Response:
         for detail in error_to_status(refusal.error).details
     ]
     code = status_code(refusal.error).name.lower().replace("cancelled", "canceled")
-    content = {"code": code, "message": refusal.error.message, "details": details}
+    content = {"code": code, "message": with_frame_advice(refusal.error.message, named=True), "details": details}
     return Response(json.dumps(content), refusal.code, error_headers(refusal), media_type=_JSON)
 
 

@@ -14,7 +14,7 @@ from fastapi import Response
 from fastapi.responses import PlainTextResponse
 
 from gateway.core.runtime import Admission
-from gateway.http.errors import HttpRefusal, error_response
+from gateway.http.errors import HttpRefusal, error_headers, with_frame_advice
 from gateway.http.requests.spool import SpoolFolder
 from gateway.http.windows.replies import FileReply
 from sixpoint._typing import Index
@@ -35,9 +35,8 @@ def error_text(refusal: HttpRefusal) -> Response:
 
     It takes an answer with the code 200 for a mask, whatever is in it, and reads past its end if there is none.
     """
-    headers = error_response(refusal).headers
-    kept = {name: headers[name] for name in ("retry-after", "www-authenticate") if name in headers}
-    return PlainTextResponse(refusal.error.message, status_code=refusal.code, headers=kept)
+    text = with_frame_advice(refusal.error.message, named=False)
+    return PlainTextResponse(text, status_code=refusal.code, headers=error_headers(refusal))
 
 
 async def mask_reply(mask: PackedMask, size: Index, folder: SpoolFolder, *, memory: Admission) -> Response:

@@ -17,10 +17,13 @@ from gateway.authentication.token_file import EntryKind
 from gateway.core.access import Role
 from gateway.edges.doors import make_doors
 from gateway.grpc.permissions import ROLES
+from gateway.http.errors import HttpRefusal
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
-from sixpoint.errors import InvalidArgument
+from sixpoint.errors import InvalidArgument, PromptError
+from sixpoint.geometry import Geometry
+from sixpoint.prompts import Click
 from tests.gateway.http.sites import HttpSite
 from tests.support.certificates import write_certificates
 from tests.support.images import noisy_volume
@@ -51,6 +54,18 @@ def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
         *(f"{method} /monailabel/model/{{name}}" for method in ("GET", "PUT", "DELETE")),
         *(f"{method} /aiaa/admin/model/{{name}}" for method in ("GET", "PUT", "PATCH", "DELETE")),
     }
+
+
+def test_no_door_advises_options_of_the_command_line(tmp_path: Path) -> None:
+    settings = Settings(state_folder=tmp_path, ohif_folder=tmp_path)
+    # In the image only as millimetres.
+    geometry = Geometry(size=(4, 4, 4), origin=(100, 200, 300))
+    with pytest.raises(PromptError) as caught:
+        Click((101, 202, 302)).to_index(geometry)
+    assert "--frame" in caught.value.message
+    for door in make_doors(settings, MagicMock(), cast("Any", None), authenticator=MagicMock()):
+        answer = door.error_form(HttpRefusal(400, caught.value))
+        assert (b"outside the image" in bytes(answer.body), b"--" in bytes(answer.body)) == (True, False), door.name
 
 
 def test_both_spellings_of_an_address_are_served_with_and_without_the_first_part(http_gateway: Gateway) -> None:
