@@ -58,6 +58,7 @@ _STRATEGIES: dict[int, NextStrategy] = {
     dataset_pb.NEXT_STRATEGY_LABEL: NextStrategy.LABEL,
     dataset_pb.NEXT_STRATEGY_UNCERTAIN: NextStrategy.UNCERTAIN,
     dataset_pb.NEXT_STRATEGY_DIFFERENT: NextStrategy.DIFFERENT,
+    dataset_pb.NEXT_STRATEGY_DISAGREEMENT: NextStrategy.DISAGREEMENT,
 }
 
 _Value = TypeVar("_Value", Split, AnnotationState, NextStrategy)
@@ -146,6 +147,10 @@ def score_to_message(score: ImageScore) -> dataset_pb.ImageScore:
         uncertainty=score.uncertainty,
         entropies=[dataset_pb.LabelEntropy(label=name, entropy=value) for name, value in score.entropies.items()],
         create_time=time_to_message(score.created),
+        annotation_model=score.annotation_model,
+        annotation_version=score.annotation_version,
+        disagreement=score.disagreement,
+        dice=[dataset_pb.LabelDice(label=name, dice=value) for name, value in score.dice.items()],
     )
 
 

@@ -15,6 +15,7 @@ from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Dat
 from gateway.core.images import ImageStore
 from gateway.core.jobs import (
     DatasetFolders,
+    DraftComparer,
     EvaluateJobs,
     JobKinds,
     Jobs,
@@ -153,11 +154,12 @@ def make_services(
         uploads: Places of uploads.
     """
     prompts, segmentations = admissions
+    annotator = Annotator(inference=inference, executor=workers.prompts, run_pair=workers.cores.run_pair)
     engine = Engine(
         history=stores.history,
         images=stores.images,
         catalog=catalog,
-        annotator=Annotator(inference=inference, executor=workers.prompts, run_pair=workers.cores.run_pair),
+        annotator=annotator,
         admission=prompts,
         observer=observer,
         auditor=stores.auditor,
@@ -173,7 +175,8 @@ def make_services(
         memory=settings.segmentation_memory_bytes,
         in_flight=settings.segmentation_patches,
     )
-    kinds = _job_kinds(settings, stores, catalog=catalog, segmenter=segmenter)
+    comparer = DraftComparer(images=stores.images, catalog=catalog, annotator=annotator, admission=prompts)
+    kinds = _job_kinds(settings, stores, catalog=catalog, segmenter=segmenter, comparer=comparer)
     return Services(
         images=stores.images,
         sessions=stores.sessions,
@@ -208,7 +211,9 @@ def make_services(
     )
 
 
-def _job_kinds(settings: Settings, stores: Stores, *, catalog: Catalog, segmenter: Segmenter) -> JobKinds:
+def _job_kinds(
+    settings: Settings, stores: Stores, *, catalog: Catalog, segmenter: Segmenter, comparer: DraftComparer
+) -> JobKinds:
     place = ProgramPlace(
         folder=settings.jobs_folder,
         python=str(settings.jobs_python or ""),
@@ -223,6 +228,7 @@ def _job_kinds(settings: Settings, stores: Stores, *, catalog: Catalog, segmente
         datasets=stores.datasets,
         drafts=ModelDrafts(repository=stores.saved, limit=settings.annotation_bytes),
         segmenter=segmenter,
+        comparer=comparer,
         catalog=catalog,
         seconds=settings.max_segmentation_seconds,
     )

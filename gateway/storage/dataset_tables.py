@@ -154,6 +154,16 @@ image_scores = Table(
     Column("uncertainty", Double, nullable=False, comment="mean of the entropies"),
     Column("entropies", JSON, nullable=False, comment="bits, by the name of the label"),
     Column("embedding", LargeBinary, nullable=False, comment="little-endian float32"),
+    Column(
+        "annotation_model",
+        String(200),
+        nullable=False,
+        server_default=text("''"),
+        comment="annotation model that the draft was compared with; else empty",
+    ),
+    Column("annotation_version", String(64), nullable=False, server_default=text("''")),
+    Column("disagreement", Double, nullable=True, comment="1 - mean of dice; null without"),
+    Column("dice", JSON, nullable=False, server_default=text("'{}'"), comment="by the name of the label"),
     ForeignKeyConstraint(
         ["dataset_id", "image_digest"],
         ["dataset_images.dataset_id", "dataset_images.image_digest"],

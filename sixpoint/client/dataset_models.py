@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sixpoint.errors import InvalidArgument
-from sixpoint.errors.shortening import quoted
 from sixpoint.geometry import Geometry
 from sixpoint.protocol import geometry_from_message
 from sixpoint.v1 import dataset_service_pb2 as dataset_pb
@@ -25,9 +23,6 @@ __all__ = [
     "read_dataset",
     "read_dataset_image",
     "read_next_image",
-    "split_number",
-    "state_number",
-    "strategy_number",
 ]
 
 _STATE, _SPLIT = "ANNOTATION_STATE_", "SPLIT_"
@@ -107,12 +102,20 @@ class ImageScore:
         model_version: Version of that model.
         uncertainty: Mean of the labels' entropies.
         entropies: Mean entropy of each label by its name: 0 (certain) to 1 bit.
+        annotation_model: Name of the annotation model that the draft was compared with; empty if it was not.
+        annotation_version: Version of that model.
+        disagreement: 1 - the mean of ``dice``; None without.
+        dice: Dice of each label of the draft and of what the annotation model makes of its six extreme points, by name.
     """
 
     model: str
     model_version: str
     uncertainty: float
     entropies: Mapping[str, float]
+    annotation_model: str = ""
+    annotation_version: str = ""
+    disagreement: float | None = None
+    dice: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -176,46 +179,6 @@ class AnnotationInfo:
     adjudicated_by: str = ""
 
 
-def state_number(state: str) -> dataset_pb.AnnotationState.ValueType:
-    """The contract's number of a state; an empty text for any.
-
-    Raises:
-        InvalidArgument: There is no such state.
-    """
-    try:
-        return dataset_pb.AnnotationState.Value(f"{_STATE}{state.upper() or 'UNSPECIFIED'}")
-    except ValueError:
-        raise InvalidArgument(
-            f"unknown state {quoted(state)}; expected draft, submitted, accepted or rejected"
-        ) from None
-
-
-def split_number(split: str) -> dataset_pb.Split.ValueType:
-    """The contract's number of a split; an empty text for any.
-
-    Raises:
-        InvalidArgument: There is no such split.
-    """
-    try:
-        return dataset_pb.Split.Value(f"{_SPLIT}{split.upper() or 'UNSPECIFIED'}")
-    except ValueError:
-        raise InvalidArgument(f"unknown split {quoted(split)}; expected training, validation or test") from None
-
-
-def strategy_number(strategy: str) -> dataset_pb.NextStrategy.ValueType:
-    """The contract's number of a strategy.
-
-    Raises:
-        InvalidArgument: There is no such strategy.
-    """
-    try:
-        return dataset_pb.NextStrategy.Value(f"NEXT_STRATEGY_{strategy.upper() or 'UNSPECIFIED'}")
-    except ValueError:
-        raise InvalidArgument(
-            f"unknown strategy {quoted(strategy)}; expected first, random, label, uncertain or different"
-        ) from None
-
-
 def read_dataset(message: dataset_pb.Dataset) -> DatasetInfo:
     """Convert a dataset of a response."""
     return DatasetInfo(
@@ -255,8 +218,16 @@ def read_next_image(message: dataset_pb.NextImageResponse) -> NextImage | None:
 
 
 def _read_score(message: dataset_pb.ImageScore) -> ImageScore:
-    entropies = {each.label: each.entropy for each in message.entropies}
-    return ImageScore(message.model, message.model_version, message.uncertainty, entropies)
+    return ImageScore(
+        model=message.model,
+        model_version=message.model_version,
+        uncertainty=message.uncertainty,
+        entropies={each.label: each.entropy for each in message.entropies},
+        annotation_model=message.annotation_model,
+        annotation_version=message.annotation_version,
+        disagreement=message.disagreement if message.HasField("disagreement") else None,
+        dice={each.label: each.dice for each in message.dice},
+    )
 
 
 def read_annotation(message: dataset_pb.Annotation) -> AnnotationInfo:

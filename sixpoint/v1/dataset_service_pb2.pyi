@@ -106,6 +106,10 @@ class _NextStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NextStra
     """The one that differs most from those that people have annotated or keep, by the histogram of its intensities and
     place and size of what a model found, which such jobs keep, too. Images without a score come last.
     """
+    NEXT_STRATEGY_DISAGREEMENT: _NextStrategy.ValueType  # 6
+    """The one on which a model's draft and an annotation model differ most, where the last such job with compare_with
+    compared them. Images that it did not compare come last.
+    """
 
 class NextStrategy(_NextStrategy, metaclass=_NextStrategyEnumTypeWrapper):
     """Which image comes next."""
@@ -127,6 +131,10 @@ without a score come last.
 NEXT_STRATEGY_DIFFERENT: NextStrategy.ValueType  # 5
 """The one that differs most from those that people have annotated or keep, by the histogram of its intensities and
 place and size of what a model found, which such jobs keep, too. Images without a score come last.
+"""
+NEXT_STRATEGY_DISAGREEMENT: NextStrategy.ValueType  # 6
+"""The one on which a model's draft and an annotation model differ most, where the last such job with compare_with
+compared them. Images that it did not compare come last.
 """
 Global___NextStrategy: _TypeAlias = NextStrategy  # noqa: Y015
 
@@ -1221,6 +1229,32 @@ class LabelEntropy(_message.Message):
 Global___LabelEntropy: _TypeAlias = LabelEntropy  # noqa: Y015
 
 @_typing.final
+class LabelDice(_message.Message):
+    """How far a draft and an annotation model agree on a label."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    DICE_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """Name of the label."""
+    dice: _builtins.float
+    """Dice, 0 to 1, of the draft's mask and of what the annotation model makes of the six extreme points of that mask."""
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        dice: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dice", b"dice", "label", b"label"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelDice: _TypeAlias = LabelDice  # noqa: Y015
+
+@_typing.final
 class ImageScore(_message.Message):
     """What a segmentation by a job said of an image, besides its draft."""
 
@@ -1231,12 +1265,22 @@ class ImageScore(_message.Message):
     UNCERTAINTY_FIELD_NUMBER: _builtins.int
     ENTROPIES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ANNOTATION_MODEL_FIELD_NUMBER: _builtins.int
+    ANNOTATION_VERSION_FIELD_NUMBER: _builtins.int
+    DISAGREEMENT_FIELD_NUMBER: _builtins.int
+    DICE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model."""
     model_version: _builtins.str
     """Version of that model."""
     uncertainty: _builtins.float
     """Mean of the labels' entropies."""
+    annotation_model: _builtins.str
+    """Name of the annotation model that the draft was compared with; empty if it was not."""
+    annotation_version: _builtins.str
+    """Version of that model."""
+    disagreement: _builtins.float
+    """1 - the mean of dice; not set without dice."""
     @_builtins.property
     def entropies(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelEntropy]:
         """Entropies of the labels that the job was asked for."""
@@ -1244,6 +1288,10 @@ class ImageScore(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Time when it was computed."""
+
+    @_builtins.property
+    def dice(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelDice]:
+        """Agreement on each label of which the draft has voxels, not all in one plane."""
 
     def __init__(
         self,
@@ -1253,12 +1301,18 @@ class ImageScore(_message.Message):
         uncertainty: _builtins.float = ...,
         entropies: _abc.Iterable[Global___LabelEntropy] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        annotation_model: _builtins.str = ...,
+        annotation_version: _builtins.str = ...,
+        disagreement: _builtins.float | None = ...,
+        dice: _abc.Iterable[Global___LabelDice] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disagreement", b"_disagreement", "create_time", b"create_time", "disagreement", b"disagreement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "entropies", b"entropies", "model", b"model", "model_version", b"model_version", "uncertainty", b"uncertainty"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disagreement", b"_disagreement", "annotation_model", b"annotation_model", "annotation_version", b"annotation_version", "create_time", b"create_time", "dice", b"dice", "disagreement", b"disagreement", "entropies", b"entropies", "model", b"model", "model_version", b"model_version", "uncertainty", b"uncertainty"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__disagreement: _TypeAlias = _typing.Literal["disagreement"]  # noqa: Y015
+    _WhichOneofArgType__disagreement: _TypeAlias = _typing.Literal["_disagreement", b"_disagreement"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disagreement) -> _WhichOneofReturnType__disagreement | None: ...
 
 Global___ImageScore: _TypeAlias = ImageScore  # noqa: Y015
 

@@ -17,6 +17,8 @@ import pytest
 import sixpoint
 from sixpoint import errors
 from sixpoint.client import AsyncClient, JobInfo
+from sixpoint.geometry import Geometry
+from sixpoint.metrics import dice
 from sixpoint.volume import Volume
 from tests.end_to_end.command_line import run
 from tests.support.images import noisy_volume
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sixpoint.ImplausibleImageWarnin
 
 MODEL = "segmentation_hippocampus"
 LABELS = ("anterior", "posterior")
+CROP = (slice(0, 30), slice(20, 60), slice(20, 60))
 _SECONDS = 150.0
 
 
@@ -158,6 +161,53 @@ def test_a_job_scores_images_by_which_the_next_one_is_chosen(client: sixpoint.Cl
     assert answer["digest"] in set(digests[1:]) - {following.digest}
     assert answer["score"]["model"] == MODEL
     assert "differs most from the 2 that people have annotated or keep" in answer["reason"]
+
+
+def test_drafts_are_compared_with_an_annotation_model(client: sixpoint.Client, server: str, phantom: Path) -> None:
+    client.datasets.create("compared", labels=LABELS)
+    # As small as the model's own images, of a structure on which it finds something.
+    array = np.ascontiguousarray(Volume.read(phantom / "image.nii.gz").array[CROP])
+    image = Volume(array - array.min(), Geometry(size=(40, 40, 30)))
+    client.datasets.add_image("compared", image, case_name="case")
+    assert client.jobs.watch(client.jobs.segment("compared", MODEL).id, seconds=_SECONDS).state == "succeeded"
+    before = client.datasets.annotations("compared")
+    first = client.datasets.next_image("compared", strategy="disagreement")
+    assert first is not None
+    assert first.reason.startswith("no image that waits was compared with an annotation model")
+    client.datasets.skip_image("compared", first.digest)
+    # It has a draft, which stays as it is.
+    made = ("sixpoint", "dataset", "segment", "compared", "-m", MODEL, "--compare-with", "annotation", "--watch")
+    assert run(*made, server=server).returncode == 0
+    assert client.datasets.annotations("compared") == before
+    with sixpoint.Client(server, owner="ben") as ben:
+        following = ben.datasets.next_image("compared", strategy="disagreement")
+    assert following is not None
+    score = following.score
+    assert score is not None
+    versions = {model.name: model.version for model in client.models()}
+    assert (score.annotation_model, score.annotation_version) == ("annotation", versions["annotation"])
+    # As a person's six clicks.
+    masks, expected = client.datasets.masks(before[0].id), {}
+    for label in LABELS:
+        mask = masks.mask(label).array
+        if mask.any():
+            with client.open_session(image, model="annotation") as session:
+                answer = session.annotate(sixpoint.ExtremePoints.of_mask(mask))
+            expected[label] = dice(answer.array, mask)
+    assert expected
+    assert score.dice == pytest.approx(expected)
+    assert score.disagreement == pytest.approx(1 - np.mean([*expected.values()]))
+    # Once is enough.
+    job = client.jobs.watch(client.jobs.segment("compared", MODEL, compare_with="annotation").id, seconds=_SECONDS)
+    assert [line.text for line in client.jobs.lines(job.id)] == [
+        f"1 images by {MODEL}: 1 left alone, with a draft of this version"
+    ]
+
+
+def test_a_model_that_takes_no_extreme_points_is_not_compared_with(client: sixpoint.Client) -> None:
+    client.datasets.create("not compared", labels=LABELS)
+    with pytest.raises(errors.TaskNotSupported, match="takes no extreme points"):
+        client.jobs.segment("not compared", MODEL, compare_with=MODEL)
 
 
 def test_what_somebody_annotated_stays_and_the_log_says_so(client: sixpoint.Client, server: str) -> None:

@@ -24,7 +24,7 @@ from gateway.core.datasets.records import (
 from gateway.core.datasets.removing import ImageRemoval, ImageTrace, Removed, RemovedImage, Subject
 from gateway.core.datasets.repository import DatasetReader, DatasetRepository, DatasetWriter
 from gateway.core.datasets.saving import AnnotationSaver
-from gateway.core.datasets.scores import EmbeddedImage, ImageScore, ModelVersion
+from gateway.core.datasets.scores import DraftComparison, EmbeddedImage, ImageScore, ModelVersion
 
 __all__ = [
     "AnnotatedLabel",
@@ -44,6 +44,7 @@ __all__ = [
     "DatasetRow",
     "DatasetWriter",
     "Datasets",
+    "DraftComparison",
     "EmbeddedImage",
     "ImageRemoval",
     "ImageScore",

@@ -14,6 +14,10 @@ __all__ = ["Choice", "Ranking", "Wanted", "choose", "rank", "read_embedded"]
 
 _ADDED_FIRST = "of the images that wait, it was added first"
 _UNSCORED = f"no image that waits has a score (a job of kind segment makes them), so {{}} did not count: {_ADDED_FIRST}"
+_UNCOMPARED = (
+    "no image that waits was compared with an annotation model (a job of kind segment with compare_with does), so "
+    f"disagreement did not count: {_ADDED_FIRST}"
+)
 # Of more images, those are compared that were added first; the time grows with the square.
 _MAX_EMBEDDED = 10_000
 # While these were ranked, others may have claimed some.
@@ -102,7 +106,7 @@ def choose(
         ranking: Images by their distance; only for the strategy that needs it.
     """
     counts = _accepted_counts(records, dataset) if wanted.strategy is NextStrategy.LABEL else {}
-    scored_by = records.last_scored_by(dataset.id)
+    scored_by, compared_by = _scorers(records, dataset, wanted.strategy)
     ranked = dict(ranking.places) if ranking else {}
     image = None
     for digests in (tuple(ranked), None) if ranked else (None,):
@@ -115,6 +119,7 @@ def choose(
             readers=wanted.readers,
             rare_labels=tuple(counts),
             scored_by=scored_by,
+            compared_by=compared_by,
             digests=digests,
             after=wanted.after,
         )
@@ -127,11 +132,21 @@ def choose(
         reason = _label_reason(records, dataset, image, counts)
     elif wanted.strategy is NextStrategy.UNCERTAIN:
         reason = _uncertain_reason(score)
+    elif wanted.strategy is NextStrategy.DISAGREEMENT:
+        reason = _disagreement_reason(score, compared_by)
     elif wanted.strategy is NextStrategy.DIFFERENT:
         reason = _different_reason(ranking, ranked.get(image.image_digest), scored_by)
     else:
         reason = _ADDED_FIRST
     return Choice(image, reason, score)
+
+
+def _scorers(
+    records: DatasetReader, dataset: DatasetRow, strategy: NextStrategy
+) -> tuple[ModelVersion | None, ModelVersion | None]:
+    """The version of a model whose scores count, and that of the annotation model that it is compared with."""
+    compared = records.last_compared_by(dataset.id) if strategy is NextStrategy.DISAGREEMENT else None
+    return compared or (records.last_scored_by(dataset.id), None)
 
 
 def _accepted_counts(records: DatasetReader, dataset: DatasetRow) -> dict[int, int]:
@@ -166,6 +181,19 @@ def _uncertain_reason(score: ImageScore | None) -> str:
         return text
     label, entropy = max(score.entropies.items(), key=lambda item: item[1])
     return f"{text}, most for {quoted(label)} ({entropy:.3f})"
+
+
+def _disagreement_reason(score: ImageScore | None, compared_by: ModelVersion | None) -> str:
+    if score is None or compared_by is None or score.disagreement is None or not score.is_compared_by(compared_by):
+        return _UNCOMPARED
+    text = (
+        f"of the images that wait and were compared, {score.model} {score.model_version} and {compared_by} differ most "
+        f"on it: mean Dice {1 - score.disagreement:.3f}"
+    )
+    if len(score.dice) < 2:
+        return text
+    label, dice = min(score.dice.items(), key=lambda item: item[1])
+    return f"{text}, least for {quoted(label)} ({dice:.3f})"
 
 
 def _different_reason(ranking: Ranking | None, distance: float | None, scored_by: ModelVersion | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 
 from gateway.core.access import Action, AuditEntry, Principal
@@ -19,7 +20,7 @@ from gateway.core.datasets.records import (
 )
 from gateway.core.datasets.repository import DatasetReader, DatasetRepository, DatasetWriter
 from gateway.core.datasets.saving import check_room
-from gateway.core.datasets.scores import ImageScore, ModelVersion
+from gateway.core.datasets.scores import DraftComparison, ImageScore, ModelVersion
 from gateway.core.runtime.ids import new_id
 from gateway.core.segmentation import SegmentationScore
 from sixpoint.mask import PackedMask
@@ -74,6 +75,7 @@ class ModelDrafts:
         version: str,
         principal: Principal,
         score: SegmentationScore | None = None,
+        comparison: DraftComparison | None = None,
     ) -> NoDraft | None:
         """Save the masks of a model as a draft, unless there is a reason against it; return that reason.
 
@@ -87,6 +89,7 @@ class ModelDrafts:
             version: Version of the model.
             principal: For whom it was run.
             score: How uncertain the model was.
+            comparison: How far an annotation model agrees; it is kept with the score. None: an earlier one stays.
 
         Raises:
             DatasetNotFound: There is no such dataset.
@@ -103,7 +106,8 @@ class ModelDrafts:
             if score is not None and reason is not NoDraft.REMOVED:
                 entropies = {name: score.entropies[name] for name in names}
                 embedding = score.embedding.astype("<f4").tobytes()
-                records.set_score(ImageScore(locked.id, digest, model, version, created, entropies, embedding))
+                kept = ImageScore(locked.id, digest, model, version, created, entropies, embedding)
+                records.set_score(_compared(records, kept, comparison))
             if reason:
                 return reason
             numbers = label_numbers(locked, names)
@@ -121,8 +125,25 @@ class ModelDrafts:
 
         return await self._repository.write(work, tenant=principal.tenant)
 
-    async def is_scored(self, dataset: str, digest: str, *, model: str, version: str, principal: Principal) -> bool:
+    async def is_scored(
+        self,
+        dataset: str,
+        digest: str,
+        *,
+        model: str,
+        version: str,
+        principal: Principal,
+        compared_by: ModelVersion | None = None,
+    ) -> bool:
         """Whether an image of a dataset has a score by a version of a model.
+
+        Args:
+            dataset: Name of the dataset.
+            digest: SHA-256 of the image.
+            model: Name of the model.
+            version: Version of the model.
+            principal: Who asks.
+            compared_by: Version of an annotation model, with which the draft must be compared; None for none.
 
         Raises:
             DatasetNotFound: There is no such dataset.
@@ -130,7 +151,8 @@ class ModelDrafts:
 
         def work(records: DatasetReader) -> bool:
             row = require_dataset(records.dataset(dataset), dataset)
-            return records.image_score(row.id, digest, ModelVersion(model, version)) is not None
+            score = records.image_score(row.id, digest, ModelVersion(model, version))
+            return score is not None and (compared_by is None or score.is_compared_by(compared_by))
 
         return await self._repository.read(work, tenant=principal.tenant)
 
@@ -155,6 +177,19 @@ class ModelDrafts:
 
 
 _PAGE = 1000
+
+
+def _compared(records: DatasetReader, score: ImageScore, comparison: DraftComparison | None) -> ImageScore:
+    """A score with a comparison, or with that of the score that it replaces."""
+    if comparison is None:
+        earlier = records.image_score(
+            score.dataset_id, score.image_digest, ModelVersion(score.model, score.model_version)
+        )
+        if earlier is None:
+            return score
+        comparison = DraftComparison(ModelVersion(earlier.annotation_model, earlier.annotation_version), earlier.dice)
+    by = comparison.by
+    return replace(score, annotation_model=by.model, annotation_version=by.version, dice=comparison.dice)
 
 
 def _row(

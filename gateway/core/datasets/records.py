@@ -55,6 +55,7 @@ class NextStrategy(enum.StrEnum):
     LABEL = "label"
     UNCERTAIN = "uncertain"
     DIFFERENT = "different"
+    DISAGREEMENT = "disagreement"
 
 
 @dataclass(frozen=True)

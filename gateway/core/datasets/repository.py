@@ -131,6 +131,7 @@ class DatasetReader(Protocol):
         readers: int,
         rare_labels: Sequence[int] = (),
         scored_by: ModelVersion | None = None,
+        compared_by: ModelVersion | None = None,
         digests: Sequence[str] | None = None,
         after: str = "",
     ) -> DatasetImageRow | None:
@@ -139,13 +140,18 @@ class DatasetReader(Protocol):
         For one reader, an image waits for an annotation while it has none, or the latest is rejected, or a draft of a
         model; for several, while fewer people than that saved one that is not rejected. By label, images come first
         whose latest annotation has the first of ``rare_labels``, then the second, and so on; by uncertainty, those of
-        which the model of ``scored_by`` is least certain, and those that it did not score come last. With ``digests``
-        only these images are given, in their order. The image ``after`` is never given.
+        which the model of ``scored_by`` is least certain, and those that it did not score come last; by disagreement,
+        those on which its draft and ``compared_by`` differ most. With ``digests`` only these images are given, in their
+        order. The image ``after`` is never given.
         """
         ...
 
     def last_scored_by(self, dataset_id: str) -> ModelVersion | None:
         """The version of a model by which an image of a dataset was scored last; None without scores."""
+        ...
+
+    def last_compared_by(self, dataset_id: str) -> tuple[ModelVersion, ModelVersion] | None:
+        """The versions of a model and of an annotation model that were compared last; None without a comparison."""
         ...
 
     def image_score(self, dataset_id: str, digest: str, scored_by: ModelVersion) -> ImageScore | None:

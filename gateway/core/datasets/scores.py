@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sixpoint._typing import Array, Float
 
-__all__ = ["EmbeddedImage", "ImageScore", "ModelVersion", "rank_by_distance"]
+__all__ = ["DraftComparison", "EmbeddedImage", "ImageScore", "ModelVersion", "rank_by_distance"]
 
 # Distances are computed for so many pairs at a time: 32 MiB.
 _PAIRS = 2**22
@@ -32,6 +32,19 @@ class ModelVersion:
 
 
 @dataclass(frozen=True)
+class DraftComparison:
+    """A draft beside what an annotation model makes of the six extreme points of its masks.
+
+    Attributes:
+        by: Version of the annotation model.
+        dice: Dice of both masks, by the name of each label that was compared; empty if the draft has no such label.
+    """
+
+    by: ModelVersion
+    dice: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class ImageScore:
     """The score of an image by a version of a model.
 
@@ -44,6 +57,9 @@ class ImageScore:
         entropies: Mean entropy in bits of each label by its name: see
             :class:`gateway.core.segmentation.scoring.SegmentationScore`.
         embedding: Image and foreground in a few numbers, little-endian float32.
+        annotation_model: Name of the annotation model that the draft was compared with; empty if it was not.
+        annotation_version: Version of that model.
+        dice: Dice of draft and annotation model by the name of the label: see :class:`DraftComparison`.
     """
 
     dataset_id: str
@@ -53,11 +69,23 @@ class ImageScore:
     created: float
     entropies: Mapping[str, float]
     embedding: bytes
+    annotation_model: str = ""
+    annotation_version: str = ""
+    dice: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def uncertainty(self) -> float:
         """Mean of the labels' entropies."""
         return sum(self.entropies.values()) / max(1, len(self.entropies))
+
+    @property
+    def disagreement(self) -> float | None:
+        """1 - the mean Dice of draft and annotation model; None if no label was compared."""
+        return 1 - sum(self.dice.values()) / len(self.dice) if self.dice else None
+
+    def is_compared_by(self, version: ModelVersion) -> bool:
+        """Whether the draft was compared with a version of an annotation model."""
+        return (self.annotation_model, self.annotation_version) == (version.model, version.version)
 
 
 @dataclass(frozen=True)

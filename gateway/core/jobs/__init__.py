@@ -1,5 +1,6 @@
 """Jobs: work that takes long, carried out by workers beside the gateway."""
 
+from gateway.core.jobs.comparing import DraftComparer
 from gateway.core.jobs.jobs import Jobs
 from gateway.core.jobs.kinds import JobContext, JobKind, JobKinds, JobParameters
 from gateway.core.jobs.programs import (
@@ -19,6 +20,7 @@ from gateway.core.jobs.segmenting import SegmentJobs, SegmentParameters
 __all__ = [
     "ENDED",
     "DatasetFolders",
+    "DraftComparer",
     "EvaluateJobs",
     "JobContext",
     "JobCounts",

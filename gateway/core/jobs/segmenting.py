@@ -8,7 +8,16 @@ from contextlib import aclosing
 from pydantic import Field
 
 from gateway.core.access import Principal
-from gateway.core.datasets import DatasetImageRow, Datasets, ModelDrafts, NoDraft, Split
+from gateway.core.datasets import (
+    DatasetImageRow,
+    Datasets,
+    DraftComparison,
+    ModelDrafts,
+    ModelVersion,
+    NoDraft,
+    Split,
+)
+from gateway.core.jobs.comparing import DraftComparer
 from gateway.core.jobs.kinds import JobContext, JobParameters
 from gateway.core.runtime import Catalog, Deadline, Model
 from gateway.core.segmentation import LabelMask, SegmentationProgress, SegmentationScore, SegmentationSummary, Segmenter
@@ -26,7 +35,6 @@ from sixpoint.errors import (
     StorageFull,
     Violation,
 )
-from sixpoint.mask import PackedMask
 
 __all__ = ["SegmentJobs", "SegmentParameters"]
 
@@ -51,18 +59,22 @@ class SegmentParameters(JobParameters, frozen=True):
     """Only images of this split."""
     score_all: bool = False
     """Whether images that get no draft are segmented, too, if they lack a score: those that people have annotated."""
+    compare_with: str = Field(default="", max_length=200)
+    """Name of a model that takes extreme points, with which each draft is compared; empty for none. Images that have a
+    draft are segmented again if it was not compared."""
 
 
 class SegmentJobs:
     """Jobs that segment the images of a dataset, and save the masks as drafts.
 
     An image that has a draft of the model's version is skipped, and so is one that somebody has annotated. With each
-    draft is kept how uncertain the model was.
+    draft is kept how uncertain the model was, and where it is asked for, how far an annotation model disagrees.
 
     Args:
         datasets: All datasets.
         drafts: Saves drafts of models.
         segmenter: Segments images.
+        comparer: Compares drafts with what an annotation model makes of them.
         catalog: Models that can be used now.
         seconds: Seconds that one image may take.
     """
@@ -71,8 +83,16 @@ class SegmentJobs:
     parameters = SegmentParameters
 
     def __init__(
-        self, *, datasets: Datasets, drafts: ModelDrafts, segmenter: Segmenter, catalog: Catalog, seconds: float
+        self,
+        *,
+        datasets: Datasets,
+        drafts: ModelDrafts,
+        segmenter: Segmenter,
+        comparer: DraftComparer,
+        catalog: Catalog,
+        seconds: float,
     ) -> None:
+        self._comparer = comparer
         self._datasets = datasets
         self._drafts = drafts
         self._segmenter = segmenter
@@ -85,10 +105,12 @@ class SegmentJobs:
         Raises:
             DatasetNotFound: There is no such dataset.
             ModelNotFound: There is no such model.
-            TaskNotSupported: The model needs prompts.
+            TaskNotSupported: The model needs prompts, or the one to compare with takes no extreme points.
             DatasetError: Model and dataset have no label in common, or the dataset does not have an image.
         """
         await self._labels(parameters, principal)
+        if parameters.compare_with:
+            self._comparer.check(parameters.compare_with, principal=principal)
         if parameters.digests:
             await self._images(parameters, principal)
 
@@ -141,20 +163,30 @@ class SegmentJobs:
         reason = await self._drafts.reason_against(
             parameters.dataset, digest, model=parameters.model, version=version, principal=principal
         )
+        compare_with, compared_by = parameters.compare_with, None
+        if compare_with:
+            compared_by = self._comparer.version(compare_with, digest, principal=principal)
         if reason is not None:
-            scored = not parameters.score_all or await self._drafts.is_scored(
-                parameters.dataset, digest, model=parameters.model, version=version, principal=principal
+            again = parameters.score_all or (compared_by is not None and reason is NoDraft.DRAFTED)
+            scored = not again or await self._drafts.is_scored(
+                parameters.dataset,
+                digest,
+                model=parameters.model,
+                version=version,
+                principal=principal,
+                compared_by=compared_by,
             )
             if scored or reason is NoDraft.REMOVED:
                 return reason
-        masks: list[tuple[str, PackedMask]] = []
+        masks: list[LabelMask] = []
         score: SegmentationScore | None = None
+        deadline = Deadline.after(self._seconds)
         events = self._segmenter.segment(
             digest,
             parameters.model,
             principal=principal,
             labels=labels,
-            deadline=Deadline.after(self._seconds),
+            deadline=deadline,
             scored=True,
         )
         async with aclosing(events):
@@ -164,15 +196,47 @@ class SegmentJobs:
                     note = f"image {number + 1} of {total}, patch {event.done} of {event.count}"
                     context.progress(number + event.done / event.count, total, note)
                 elif isinstance(event, LabelMask):
-                    masks.append((event.name, event.mask))
+                    masks.append(event)
                 elif isinstance(event, SegmentationSummary):
                     version, score = event.version, event.score
+        comparison = None
+        if compared_by is not None:
+            comparison = await self._compare(image, masks, compared_by, context, deadline=deadline)
         against = await self._drafts.save(
-            parameters.dataset, digest, masks, model=parameters.model, version=version, principal=principal, score=score
+            parameters.dataset,
+            digest,
+            [(each.name, each.mask) for each in masks],
+            model=parameters.model,
+            version=version,
+            principal=principal,
+            score=score,
+            comparison=comparison,
         )
         if against is NoDraft.REMOVED or (against and reason is None):
             return against
         return _SCORED if against else _SEGMENTED
+
+    async def _compare(
+        self,
+        image: DatasetImageRow,
+        masks: list[LabelMask],
+        by: ModelVersion,
+        context: JobContext,
+        *,
+        deadline: Deadline,
+    ) -> DraftComparison | None:
+        """Compare a draft with an annotation model; None if that fails: the draft is saved without."""
+        try:
+            return await self._comparer.compare(
+                image.image_digest, masks, by, principal=context.principal, deadline=deadline
+            )
+        except _OF_JOB:
+            raise
+        except _OF_IMAGE as error:
+            if _passes(error):
+                raise
+            context.log(f"{image.case_name}: not compared with {by}: {error.message}")
+            return None
 
     async def _labels(self, parameters: SegmentParameters, principal: Principal) -> tuple[Model, list[str]]:
         dataset = await self._datasets.get(parameters.dataset, principal=principal)

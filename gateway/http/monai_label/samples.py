@@ -18,6 +18,7 @@ _STRATEGIES = {
     NextStrategy.RANDOM: "A random image without annotation",
     NextStrategy.LABEL: "An image with the label that has the fewest accepted masks, as its draft says",
     NextStrategy.UNCERTAIN: "The image of which the model of the last segmentation job is least certain",
+    NextStrategy.DISAGREEMENT: "The image on which the draft of a model and an annotation model differ most",
     NextStrategy.DIFFERENT: "The image that differs most from those that people have annotated or keep",
 }
 _OF_SESSIONS = (NextStrategy.FIRST, NextStrategy.RANDOM)

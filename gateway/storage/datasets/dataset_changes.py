@@ -98,7 +98,8 @@ class SqlDatasetWriter(AuditedWriter, SqlTraceReader):
         place = {name: getattr(score, name) for name in ("dataset_id", "image_digest", "model", "model_version")}
         columns = [image_scores.c[name] == value for name, value in place.items()]
         self._scope.execute(delete(image_scores).where(self._scope.of(image_scores), *columns))
-        values = vars(score) | {"entropies": dict(score.entropies), "uncertainty": score.uncertainty}
+        values = vars(score) | {"entropies": dict(score.entropies), "dice": dict(score.dice)}
+        values |= {"uncertainty": score.uncertainty, "disagreement": score.disagreement}
         self._scope.execute(insert(image_scores).values(**values))
 
     def insert_annotation(self, row: AnnotationRow, masks: Sequence[LabelMask]) -> None:

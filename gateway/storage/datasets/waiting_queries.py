@@ -29,6 +29,13 @@ _IS_DRAFT_OF_MODEL = and_(
 )
 
 
+def _is_compared(compared_by: ModelVersion) -> tuple[ColumnElement[bool], ...]:
+    return (
+        image_scores.c.annotation_model == compared_by.model,
+        image_scores.c.annotation_version == compared_by.version,
+    )
+
+
 class SqlWaitingReader(SqlDatasetReader):
     """The queries of a :class:`gateway.core.datasets.repository.DatasetReader` on what waits, in a tenant's scope."""
 
@@ -53,6 +60,7 @@ class SqlWaitingReader(SqlDatasetReader):
         readers: int,
         rare_labels: Sequence[int] = (),
         scored_by: ModelVersion | None = None,
+        compared_by: ModelVersion | None = None,
         digests: Sequence[str] | None = None,
         after: str = "",
     ) -> DatasetImageRow | None:
@@ -67,6 +75,11 @@ class SqlWaitingReader(SqlDatasetReader):
         elif strategy is NextStrategy.UNCERTAIN and scored_by is not None:
             uncertainty = select(image_scores.c.uncertainty).where(*self._is_scored(scored_by))
             order = [func.coalesce(uncertainty.correlate(dataset_images).scalar_subquery(), -1.0).desc()]
+        elif strategy is NextStrategy.DISAGREEMENT and scored_by is not None and compared_by is not None:
+            disagreement = select(image_scores.c.disagreement).where(
+                *self._is_scored(scored_by), *_is_compared(compared_by)
+            )
+            order = [func.coalesce(disagreement.correlate(dataset_images).scalar_subquery(), -1.0).desc()]
         if digests is not None:
             query = query.where(dataset_images.c.image_digest.in_(digests))
             places = {digest: place for place, digest in enumerate(digests)}
@@ -84,6 +97,16 @@ class SqlWaitingReader(SqlDatasetReader):
         order = (columns.created.desc(), columns.model, columns.model_version)
         row = self._scope.execute(query.order_by(*order).limit(1)).one_or_none()
         return ModelVersion(*row) if row else None
+
+    def last_compared_by(self, dataset_id: str) -> tuple[ModelVersion, ModelVersion] | None:
+        """The versions of a model and of an annotation model that were compared last; None without a comparison."""
+        columns = image_scores.c
+        names = (columns.model, columns.model_version, columns.annotation_model, columns.annotation_version)
+        query = select(*names).where(
+            self._scope.of(image_scores), columns.dataset_id == dataset_id, columns.annotation_model != ""
+        )
+        row = self._scope.execute(query.order_by(columns.created.desc(), *names).limit(1)).one_or_none()
+        return (ModelVersion(*row[:2]), ModelVersion(*row[2:])) if row else None
 
     def image_score(self, dataset_id: str, digest: str, scored_by: ModelVersion) -> ImageScore | None:
         """The score of an image by a version of a model; None without one."""

@@ -40,7 +40,8 @@ def next_image(
         str,
         typer.Option(
             help="first, random, label (one with the label that has the fewest accepted masks), uncertain (the model "
-            "of the last `sixpoint dataset segment` is least certain of it) or different (from what is annotated)."
+            "of the last `sixpoint dataset segment` is least certain of it), disagreement (its draft and the model of "
+            "`--compare-with` differ most) or different (from what is annotated)."
         ),
     ] = "first",
     readers: Annotated[int, typer.Option(min=1, max=20, help="Number of people who annotate each image.")] = 1,
@@ -90,7 +91,9 @@ def _show(image: NextImage | None, output: Path | None, *, as_json: bool) -> Non
 
 def _next_facts(image: NextImage, output: Path | None) -> Mapping[str, Any]:
     """An image to annotate as JSON; without a score it is unscored."""
-    score = None if image.score is None else {**vars(image.score), "entropies": dict(image.score.entropies)}
+    score = None
+    if image.score is not None:
+        score = {**vars(image.score), "entropies": dict(image.score.entropies), "dice": dict(image.score.dice)}
     file = None if output is None else str(output)
     return {
         **image_facts(image),

@@ -32,6 +32,14 @@ def segment(
     score_all: Annotated[
         bool, typer.Option("--score-all", help="Score images that get no draft, too: those that people have annotated.")
     ] = False,
+    compare_with: Annotated[
+        str,
+        typer.Option(
+            help="Model that takes extreme points, with which each draft is compared, for `sixpoint dataset next "
+            "--strategy disagreement`. Drafts that were not compared are made once more.",
+            metavar="MODEL",
+        ),
+    ] = "",
     priority: Annotated[int, typer.Option(help="Jobs with a higher one go first, -100 to 100.")] = 0,
     watch: Annotated[bool, typer.Option("--watch", help="Wait until it has ended; Ctrl-C does not end it.")] = False,
     server: ServerOption = DEFAULT_SERVER,
@@ -50,6 +58,7 @@ def segment(
             digests=image or (),
             split=split,
             score_all=score_all,
+            compare_with=compare_with,
             priority=priority,
         )
         if watch:

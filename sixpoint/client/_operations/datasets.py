@@ -9,6 +9,7 @@ import numpy as np
 
 from sixpoint._typing import Array
 from sixpoint.client._operations.client import ClientOperations
+from sixpoint.client._operations.dataset_numbers import split_number, state_number, strategy_number
 from sixpoint.client._operations.upload import ProgressCallback
 from sixpoint.client._sansio import Call, Operation, ServerStreamingCall, Work
 from sixpoint.client.dataset_models import (
@@ -21,9 +22,6 @@ from sixpoint.client.dataset_models import (
     read_dataset,
     read_dataset_image,
     read_next_image,
-    split_number,
-    state_number,
-    strategy_number,
 )
 from sixpoint.client.trace_models import ImageTrace, RemovedImage, read_removed, read_trace
 from sixpoint.errors import ChecksumMismatch, InternalError, InvalidArgument

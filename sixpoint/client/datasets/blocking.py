@@ -137,8 +137,9 @@ class Datasets(Reviews):
             name: Name of the dataset.
             strategy: "first", "random", "label" (one that has the label of which the dataset has the fewest accepted
                 masks, as its draft or rejected annotation says), "uncertain" (the one of which the model of the last
-                segmentation job is least certain), or "different" (the one that differs most from those that people
-                have annotated or keep, by intensities and by what that model found).
+                segmentation job is least certain), "disagreement" (the one on which its draft and an annotation model
+                differ most), or "different" (the one that differs most from those that people have annotated or keep,
+                by intensities and by what that model found).
             keep_seconds: Seconds for which nobody else gets it, up to a day; 0 for an hour.
             split: Only images for "training", "validation" or "test".
             readers: Number of people who annotate each image, up to 20. With more than 1, an image is given until so

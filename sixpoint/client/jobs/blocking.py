@@ -48,6 +48,7 @@ class Jobs:
         digests: Sequence[str] = (),
         split: str = "",
         score_all: bool = False,
+        compare_with: str = "",
         priority: int = 0,
     ) -> JobInfo:
         """Make a job that segments the images of a dataset, and saves the masks as drafts.
@@ -62,6 +63,8 @@ class Jobs:
             digests: Only these images of the dataset; empty for all.
             split: Only images for "training", "validation" or "test".
             score_all: Whether images that get no draft are segmented, too, if they lack a score.
+            compare_with: Name of a model that takes extreme points, with which each draft is compared, for the strategy
+                "disagreement"; empty for none.
             priority: Jobs with a higher one go first, -100 to 100.
 
         Raises:
@@ -78,6 +81,7 @@ class Jobs:
             "digests": [*digests],
             **({"split": split} if split else {}),
             **({"score_all": True} if score_all else {}),
+            **({"compare_with": compare_with} if compare_with else {}),
         }
         return self.create("segment", parameters, priority=priority)
 

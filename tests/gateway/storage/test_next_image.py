@@ -15,7 +15,9 @@ from gateway.core.datasets import (
     Assignments,
     DatasetLabel,
     Datasets,
+    DraftComparison,
     ModelDrafts,
+    ModelVersion,
     NewImage,
     NextImage,
     NextStrategy,
@@ -55,6 +57,7 @@ class Desk:
         version: str = "1",
         entropies: dict[str, float] | None = None,
         place: float | None = None,
+        comparison: DraftComparison | None = None,
     ) -> None:
         """Save a draft of a model of an image, with a score if there are entropies or a place."""
         score = None
@@ -63,7 +66,14 @@ class Desk:
             score = SegmentationScore(entropies or dict.fromkeys(labels, 0.5), embedding)
         self.clock.seconds += 1
         reason = await self.drafts.save(
-            NAME, DIGESTS[number], list(labels.items()), model="m", version=version, principal=ADA, score=score
+            NAME,
+            DIGESTS[number],
+            list(labels.items()),
+            model="m",
+            version=version,
+            principal=ADA,
+            score=score,
+            comparison=comparison,
         )
         assert reason is None
 
@@ -178,6 +188,46 @@ async def test_scores_of_the_version_that_scored_last_count(desk: Desk) -> None:
     following = await desk.next(NextStrategy.UNCERTAIN)
     assert case_of(following) == "case 1"
     assert following.reason.startswith("of the images that wait and have a score, m 2 is least certain")
+
+
+async def test_the_image_on_which_draft_and_annotation_model_differ_most_comes_next(desk: Desk) -> None:
+    first, second = ModelVersion("a", "1"), ModelVersion("a", "2")
+    both, scores = {"spleen": FULL, "liver": FULL}, {"spleen": 0.5, "liver": 0.5}
+    await desk.draft(0, both, entropies=scores, comparison=DraftComparison(first, {"spleen": 0.0, "liver": 0.0}))
+    await desk.draft(1, both, entropies=scores, comparison=DraftComparison(second, {"spleen": 0.9, "liver": 0.7}))
+    await desk.draft(2, both, entropies=scores, comparison=DraftComparison(second, {"spleen": 0.4, "liver": 0.6}))
+    # Nothing could be compared on case 3.
+    await desk.draft(3, {"spleen": EMPTY}, entropies=scores, comparison=DraftComparison(second, {}))
+    following = await desk.next(NextStrategy.DISAGREEMENT)
+    assert case_of(following) == "case 2"
+    assert following.reason == (
+        "of the images that wait and were compared, m 1 and a 2 differ most on it: mean Dice 0.500, least for "
+        "'spleen' (0.400)"
+    )
+    assert following.score is not None
+    assert (following.score.annotation_model, following.score.annotation_version) == ("a", "2")
+    assert (following.score.disagreement, following.score.dice) == (0.5, {"spleen": 0.4, "liver": 0.6})
+    assert case_of(await desk.next(NextStrategy.DISAGREEMENT, who=BEN)) == "case 1"
+    last = await desk.assignments.next(NAME, principal=caller("cleo"), strategy=NextStrategy.DISAGREEMENT)
+    # Another version's comparison does not count.
+    assert case_of(last) == "case 0"
+    assert last.reason.startswith("no image that waits was compared with an annotation model")
+
+
+async def test_a_score_without_a_comparison_keeps_the_earlier_one(desk: Desk) -> None:
+    version = ModelVersion("a", "1")
+    await desk.draft(0, {"spleen": FULL}, entropies={"spleen": 0.5}, comparison=DraftComparison(version, {"spleen": 1}))
+    score = SegmentationScore({"spleen": 0.7}, np.zeros(2, np.float32))
+    await desk.drafts.save(NAME, DIGESTS[0], [("spleen", FULL)], model="m", version="1", principal=ADA, score=score)
+
+    async def is_compared(by: ModelVersion) -> bool:
+        return await desk.drafts.is_scored(NAME, DIGESTS[0], model="m", version="1", principal=ADA, compared_by=by)
+
+    assert await is_compared(version)
+    assert not await is_compared(ModelVersion("a", "2"))
+    following = await desk.next(NextStrategy.DISAGREEMENT)
+    assert following.score is not None
+    assert (following.score.uncertainty, following.score.disagreement) == (0.7, 0)
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_the_next_image_is_one_that_nobody_annotated(viewer: HttpSite, client: s
         assert digest not in {getattr(other.datasets.next_image("abdomen"), "digest", "")}
 
 
-STRATEGIES = ("first", "random", "label", "uncertain", "different")
+STRATEGIES = ("first", "random", "label", "uncertain", "disagreement", "different")
 
 
 def test_bare_voxels_are_a_label_map(viewer: HttpSite, client: sixpoint.Client, tmp_path: Path) -> None:
