@@ -26,7 +26,8 @@ def content_range(example: str) -> Header:
     Args:
         example: A value.
     """
-    return Header("Content-Range", "Which bytes are in the body: bytes FIRST-LAST/TOTAL.", example)
+    schema = {"type": "string", "pattern": f"^{_CONTENT_RANGE.pattern}$"}
+    return Header("Content-Range", "Which bytes are in the body: bytes FIRST-LAST/TOTAL.", example, schema)
 
 
 @dataclass(frozen=True)

@@ -51,17 +51,29 @@ class Header:
         name: Its name.
         description: What it means.
         example: A value.
+        schema: Its JSON schema.
+        required: Whether a request without it is refused.
     """
 
     name: str
     description: str
     example: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    required: bool = False
 
 
 IF_MATCH = Header(
-    "If-Match", "Revision of the session that the call was made for, as ETag; 412 if the session has changed.", '"3"'
+    "If-Match",
+    "Revision of the session that the call was made for, as ETag; 412 if the session has changed.",
+    '"3"',
+    {"type": "string", "pattern": r'^(\*|"[0-9]{1,18}")$'},
 )
-IDEMPOTENCY = Header("Idempotency-Key", "Request id, instead of the field request_id.", "6f1b3a")
+IDEMPOTENCY = Header(
+    "Idempotency-Key",
+    "Request id, instead of the field request_id.",
+    "6f1b3a",
+    {"type": "string", "maxLength": 64},
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,7 @@ class Operation:
         others: Other status codes of answers that are no errors: what each says, and the model of its answer as JSON,
             None without one.
         media: Other media types of the answer, with their schemas.
+        events: Events of an answer that is a stream of them, with the models of their data; "problem" is one of each.
         example: A body, as JSON.
     """
 
@@ -109,6 +122,7 @@ class Operation:
     answer: Schema | None = None
     others: Mapping[int, tuple[str, Schema | None]] = field(default_factory=dict)
     media: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    events: Mapping[str, Schema] = field(default_factory=dict)
     example: Mapping[str, Any] | None = None
 
     def route(self) -> HttpRoute:

@@ -32,6 +32,7 @@ from pydantic import (
 )
 
 from gateway.contract.comments import comment_of
+from gateway.http.rest.bounds import bounds_of, required_fields
 from sixpoint.errors import InvalidArgument, Violation
 
 __all__ = ["Schema", "check", "dump", "schema_of", "to_message"]
@@ -94,30 +95,50 @@ def schema_of(descriptor: Descriptor, *, name: str = "", fields: frozenset[str] 
         field.name: _definition(field) for field in descriptor.fields if fields is None or field.name in fields
     }
     unions = [union for union in descriptor.oneofs if len(union.fields) > 1]
+    required = [field for field in required_fields(descriptor) if field in definitions]
     return create_model(
         name or descriptor.name,
-        __config__=_CONFIG,
+        __config__=ConfigDict(**_CONFIG, json_schema_extra=_require(required)) if required else _CONFIG,
         __doc__=comment_of(descriptor.full_name),
         __validators__={f"only_one_{union.name}": _only_one(union) for union in unions},
         **definitions,
     )
 
 
+def _require(names: list[str]) -> Callable[[dict[str, Any]], None]:
+    """The change of a model's JSON schema by which it requires fields. The core refuses a call without them."""
+
+    def require(schema: dict[str, Any]) -> None:
+        schema["required"] = sorted({*schema.get("required", ()), *names})
+        for name in names:
+            described = schema["properties"][name]
+            described.pop("default", None)
+            kinds = [kind for kind in described.pop("anyOf", []) if kind != {"type": "null"}]
+            described |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {}
+            schema["properties"][name] = described
+
+    return require
+
+
 def _definition(field: FieldDescriptor) -> tuple[Any, Any]:
-    text = comment_of(field.full_name) or None
+    # Bounds are said in the document, and kept by the core, which refuses in words.
+    told: dict[str, Any] = {
+        "description": comment_of(field.full_name) or None,
+        "json_schema_extra": dict(bounds_of(field)) or None,
+    }
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         key, value = (field.message_type.fields_by_name[name] for name in ("key", "value"))
-        return dict[_type(key), _type(value)], Field(default_factory=dict, description=text)  # type: ignore[misc]
+        return dict[_type(key), _type(value)], Field(default_factory=dict, **told)  # type: ignore[misc]
     if field.is_repeated:
         # The first wrong one is enough: ten thousand would take the event loop's time.
         several: Any = list[_type(field)]  # type: ignore[misc]
-        return Annotated[several, FailFast()], Field(default_factory=list, description=text)
+        return Annotated[several, FailFast()], Field(default_factory=list, **told)
     if field.has_presence:
-        return _type(field) | None, Field(default=None, description=text)
+        return _type(field) | None, Field(default=None, **told)
     if field.containing_type is not None and field.containing_type.full_name in _COMPLETE:
-        return _type(field), Field(description=text)
+        return _type(field), Field(**told)
     default = field.enum_type.values_by_number[0].name if field.enum_type else field.default_value
-    return _type(field), Field(default=default, description=text)
+    return _type(field), Field(default=default, **told)
 
 
 def _type(field: FieldDescriptor) -> Any:

@@ -112,6 +112,7 @@ class Images:
                         "Sixpoint-Image",
                         "Geometry and type of the voxels: an Image, as JSON.",
                         json.dumps(IMAGE_HEADER),
+                        required=True,
                     ),
                     content_range("bytes 0-1048575/92160000"),
                 ],

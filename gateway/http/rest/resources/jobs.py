@@ -13,11 +13,11 @@ from gateway.core.access import Role
 from gateway.core.runtime import DeadlineLimits
 from gateway.core.runtime.fairness import Places
 from gateway.http.calls import Call
-from gateway.http.rest.event_stream import EVENT_STREAM, EventReply
+from gateway.http.rest.event_stream import EventReply
 from gateway.http.rest.examples import JOB
 from gateway.http.rest.messages import read_request
 from gateway.http.rest.operations import Operation, contract_operation
-from gateway.http.rest.schemas import dump
+from gateway.http.rest.schemas import dump, schema_of
 from sixpoint.v1 import job_service_pb2 as job_pb
 
 __all__ = ["job_operations"]
@@ -150,7 +150,7 @@ def _watching(calls: JobCalls, streams: Places, deadlines: DeadlineLimits) -> Op
         description="Server-sent events: job (a Job) now and whenever it has changed, or problem if that fails. The "
         "job goes on when the connection is closed: watch it again.",
         message=job_pb.WatchJobRequest,
-        media={EVENT_STREAM: {"type": "string"}},
+        events={"job": schema_of(job_pb.Job.DESCRIPTOR)},
     )
 
 

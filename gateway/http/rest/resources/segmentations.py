@@ -22,7 +22,7 @@ from gateway.http.rest.masks import FILE_FORMS, MaskReplies
 from gateway.http.rest.messages import read_request
 from gateway.http.rest.operations import BINARY, Operation, Parameter
 from gateway.http.rest.preconditions import choose_form
-from gateway.http.rest.schemas import dump
+from gateway.http.rest.schemas import dump, schema_of
 from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 
 __all__ = ["segmentation_operations"]
@@ -86,7 +86,10 @@ def segmentation_operations(
                     {"type": "string", "enum": [name for name, _ in _FORMS]},
                 )
             ],
-            media={EVENT_STREAM: {"type": "string"}, **{media_type: BINARY for _, media_type in FILE_FORMS}},
+            media={media_type: BINARY for _, media_type in FILE_FORMS},
+            events={
+                field.name: schema_of(field.message_type) for field in annotation_pb.SegmentResponse.DESCRIPTOR.fields
+            },
             example=SEGMENTATION,
         )
     ]

@@ -13,7 +13,7 @@ from sixpoint._typing import Counts
 from sixpoint.mask import PackedMask, unpack
 from sixpoint.v1 import volume_pb2 as volume_pb
 from sixpoint.volume import Volume, voxel_type_number
-from tests.gateway.http.rest.answers import check_answer
+from tests.gateway.http.rest.answers import check_answer, check_request
 from tests.gateway.http.sites import HttpSite
 from tests.gateway.prompts import POINTS
 
@@ -24,11 +24,13 @@ SIX: list[list[int]] = POINTS.astype(int).tolist()
 
 
 class Api(HttpSite):
-    """The API of a gateway, whose answers have to be as its document says."""
+    """The API of a gateway: its answers have to be as its document says, and so has what it accepts."""
 
     def request(self, method: str, path: str, **options: object) -> httpx.Response:
         answer = super().request(method, path, **options)
         check_answer(method, path, answer)
+        if answer.is_success:
+            check_request(method, path, options)
         return answer
 
     def json(self, method: str, path: str, body: object = None, *, status: int = 200, **options: Any) -> Any:
