@@ -16,6 +16,8 @@ from unittest.mock import MagicMock
 import pytest
 
 from gateway.edges.doors import make_doors
+from gateway.http.app import http_app
+from gateway.http.rest import api_document
 from gateway.server import Gateway
 from gateway.settings import Settings
 from gateway.triton.local.server import LocalTriton
@@ -23,28 +25,51 @@ from tests.gateway.http.sites import HttpSite
 from tests.support.servers import running_gateway
 
 PAGE, EVIL = "https://viewer.example", "https://evil.example"
-_PARAMETERS = {"port": "80", "model": "clicks", "name": "clicks", "strategy": "random"}
+_PARAMETERS = {"port": "80", "model": "clicks", "name": "clicks", "strategy": "random", "segment": "1"}
+_PARAMETERS |= dict.fromkeys(("digest", "image_digest"), "0" * 64)
 FORM = "multipart/form-data; boundary=b"
 
 
+def fill(path: str) -> str:
+    """An address, with something in the place of each parameter."""
+    return re.sub(r"{(\w+)(?::\w+)?}", lambda match: _PARAMETERS.get(match[1], "x"), path)
+
+
 def routes() -> list[tuple[str, str, str]]:
-    """Door, method and address of each route, with something in the place of each parameter."""
-    settings = Settings(state_folder=Path("x"), ohif_folder=Path("x"))
-    doors = make_doors(settings, MagicMock(), cast("Any", None), authenticator=MagicMock())
-
-    def fill(match: re.Match[str]) -> str:
-        return _PARAMETERS.get(match[1], "x")
-
-    return [
-        (door.name, route.method, re.sub(r"{(\w+)(?::\w+)?}", fill, f"/{door.name}{route.path}"))
-        for door in doors
-        for route in door.routes
-    ]
+    """Door, method and address of each route of the application, once: those of doors, their pages, and all others."""
+    settings, mock = Settings(state_folder=Path("x"), ohif_folder=Path("x")), cast("Any", MagicMock())
+    doors = make_doors(settings, mock, cast("Any", None), authenticator=mock)
+    runner = MagicMock()
+    # One for each route: its spellings share it.
+    runner.endpoint.side_effect = lambda *_: MagicMock()
+    app: Any = http_app(
+        doors,
+        runner=runner,
+        authenticator=mock,
+        auditor=mock,
+        origins=[],
+        catalog=mock,
+        deadlines=mock,
+        transfers=mock,
+    )
+    listed = dict[int, tuple[str, str, str]]()
+    for route in app._application._app.routes:
+        method = next(iter(route.methods - {"HEAD"} or route.methods))
+        door = next((door.name for door in doors if route.path.startswith(f"/{door.name}")), "")
+        listed.setdefault(id(route.app), (door, method, fill(route.path)))
+    return list(listed.values())
 
 
 ROUTES = routes()
 WITH_BODY = [route for route in ROUTES if route[1] in ("POST", "PUT", "PATCH")]
 NO_ROUTES = [("", "POST", "/nothing"), ("", "PUT", "/aiaa/docs/"), ("", "POST", "/t/x/aiaa/v1/deepgrow")]
+# They are read before anything is looked up.
+JSON_BODIES = {
+    f"{method.upper()} /api/v1{fill(path)}"
+    for path, operations in api_document()["paths"].items()
+    for method, operation in operations.items()
+    if "application/json" in operation.get("requestBody", {}).get("content", {})
+}
 # OHIF's files, and the routes of DICOMweb without a server, take no body.
 READERS = {door for door, _, _ in WITH_BODY}
 
@@ -101,7 +126,7 @@ def with_session(strict: Gateway, path: str) -> str:
 
 
 def test_a_body_that_trickles_ends_at_every_door(strict: Gateway) -> None:
-    port, seen = strict.http_ports["http"], Counter[tuple[str, int]]()
+    port, seen, slow = strict.http_ports["http"], Counter[tuple[str, int]](), set[str]()
 
     def send(route: tuple[str, str, str]) -> tuple[str, str, int]:
         door, method, path = route[0], route[1], with_session(strict, route[2])
@@ -116,6 +141,8 @@ def test_a_body_that_trickles_ends_at_every_door(strict: Gateway) -> None:
             # Some read no body; all close the connection.
             assert code == 200 or 400 <= code < 500, (route, code)
             seen[door, code] += 1
+            slow |= {route} if code == 408 else set()
+    assert slow >= JSON_BODIES, JSON_BODIES - slow
     assert {door for door, code in seen if code == 408} == READERS, seen
     for method in ("GET", "DELETE"):
         assert trickle(port, method, "/aiaa/docs/", length=50_000)[0] == (200 if method == "GET" else 405)
