@@ -108,10 +108,11 @@ def gateway_process(
 ) -> Iterator[GatewayProcess]:
     """A gateway process, started."""
     process = GatewayProcess(triton_url, state, dict(settings), stalls=stalls)
-    process.start()
     try:
+        process.start()
         yield process
     finally:
+        # Also one that did not serve in time.
         if process.running.poll() is None:
             process.running.kill()
             process.running.wait()
