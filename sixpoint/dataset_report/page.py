@@ -35,7 +35,7 @@ def render_page(figures: DatasetFigures, pictures: Sequence[Thumbnail] = ()) -> 
         _section("Does it get easier?", _effort(figures)),
         _section(
             "What the versions reached on held-out cases",
-            _learning_curve(figures.decisions, labels=len(figures.labels)),
+            _learning_curves(figures.decisions, labels=len(figures.labels)),
         ),
         _section("Versions and decisions", [_timeline(figures.decisions)]),
         _section("People", [_people(figures)]),
@@ -72,7 +72,15 @@ def _effort(figures: DatasetFigures) -> Iterable[str]:
         )
 
 
-def _learning_curve(decisions: Sequence[Decision], *, labels: int) -> Iterable[str]:
+def _learning_curves(decisions: Sequence[Decision], *, labels: int) -> Iterable[str]:
+    """A curve of each model: the annotation model, and the one that needs no clicks."""
+    for task, title in (("annotation", "Dice on held-out cases"), ("segmentation", "Dice without clicks")):
+        own = [each for each in decisions if each.task == task]
+        if own or task == "annotation":
+            yield from _learning_curve(own, title=title, labels=labels)
+
+
+def _learning_curve(decisions: Sequence[Decision], *, title: str, labels: int) -> Iterable[str]:
     measured = [(each.round, each.facts) for each in decisions if isinstance(each.facts, PublishFacts)]
     names = [name for name in dict.fromkeys(n for _, facts in measured for n in facts.trained) if _is_shown(name)]
     if labels == 1:
@@ -85,7 +93,7 @@ def _learning_curve(decisions: Sequence[Decision], *, labels: int) -> Iterable[s
         # Round 0 is what the first round started from.
         begin = [(number - 1.0, first.start[name])] if name in first.start else []
         series.append(Series(_label_of(name), [*begin, *points]))
-    yield line_chart(series, title="Dice on held-out cases", x_label="round of training", y_label="Dice")
+    yield line_chart(series, title=title, x_label="round of training", y_label="Dice")
 
 
 def _is_shown(name: str) -> bool:
@@ -104,7 +112,7 @@ def _timeline(decisions: Sequence[Decision]) -> str:
             f"{each.time:%Y-%m-%d %H:%M}",
             str(each.round),
             f"{each.verdict.choice.value} {f'version {each.version}' if each.version else ''}".strip(),
-            f"version {each.started_from}, {len(each.annotations)} annotations",
+            f"{each.rules.model_of(each.task)} {each.started_from or 'none'}, {len(each.annotations)} annotations",
             "; ".join(each.verdict.reasons),
         )
         for each in decisions

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sixpoint.loop.rules import Rules
+from sixpoint.loop.rules import Rules, Task
 
 __all__ = ["Choice", "Decision", "Kind", "PublishFacts", "TrainFacts", "TrialFacts", "Verdict", "decide", "replay"]
 
@@ -67,12 +67,16 @@ class PublishFacts(_Facts):
         start: Figures on the held-out cases of the version that was started from.
         trained: Figures of the new version on the same cases.
         refusal: Sentence in which trainer or exporter refused, as for its parity; empty if neither did.
+        first: Whether it is the first version of its model, which has none to be compared with.
+        seconds: What "start" and "trained" take in Triton; empty if it was not measured.
     """
 
     kind: Literal["publish"] = "publish"
     start: Mapping[str, float] = {}
     trained: Mapping[str, float] = {}
     refusal: str = ""
+    first: bool = False
+    seconds: Mapping[str, float] = {}
 
 
 class Work(_Facts):
@@ -135,9 +139,10 @@ class Decision(BaseModel):
         facts: Figures that it was made of.
         verdict: The choice, and why.
         version: Version of the model that it is about; empty if none.
-        started_from: Version that the training started from; empty if none.
+        started_from: Version that the training started from, or that it is compared with; empty if none.
         annotations: SHA-256 of the annotations that were learnt from, or chosen by.
         considered: SHA-256 of all annotations that were accepted then, also those that an export leaves out.
+        task: Task of the model that it is about.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
@@ -151,6 +156,7 @@ class Decision(BaseModel):
     started_from: str = ""
     annotations: tuple[str, ...] = ()
     considered: tuple[str, ...] = ()
+    task: Task = "annotation"
 
 
 def decide(rules: Rules, facts: TrainFacts | PublishFacts | TrialFacts) -> Verdict:
@@ -198,6 +204,8 @@ def _decide_publishing(rules: Rules, facts: PublishFacts) -> Verdict:
     if facts.refusal:
         return _verdict(Choice.REFUSE, facts.refusal)
     gates = rules.gates
+    if facts.first:
+        return _decide_first(rules, facts)
     names = [name for name in facts.trained if name in facts.start and name.startswith("dice") and name != _BASELINE]
     if not names:
         return _verdict(
@@ -214,9 +222,28 @@ def _decide_publishing(rules: Rules, facts: PublishFacts) -> Verdict:
         reasons.append(
             f"{best} rose by {rises[best]:.4f}, needed is {gates.must_rise:g}, and nothing else rose by more"
         )
-    if reasons:
-        return _verdict(Choice.REFUSE, *reasons)
+    slower = _slower(facts, gates.may_slow)
+    if reasons or slower:
+        return _verdict(Choice.REFUSE, *reasons, *slower)
     return _verdict(Choice.PUBLISH, *(f"{name} {facts.start[name]:.4f} -> {facts.trained[name]:.4f}" for name in names))
+
+
+def _decide_first(rules: Rules, facts: PublishFacts) -> Verdict:
+    dice, needed = facts.trained.get("dice"), rules.gates.first_dice
+    if dice is None:
+        return _verdict(Choice.REFUSE, "nothing was measured on held-out cases, so that nothing says how good it is")
+    if dice < needed:
+        return _verdict(Choice.REFUSE, f"dice is {dice:.4f}, a first version needs {needed:g}")
+    return _verdict(Choice.PUBLISH, *(f"{name} {value:.4f}" for name, value in facts.trained.items()))
+
+
+def _slower(facts: PublishFacts, may_slow: float | None) -> list[str]:
+    start, trained = facts.seconds.get("start"), facts.seconds.get("trained")
+    if may_slow is None or start is None or trained is None or trained <= may_slow * start:
+        return []
+    return [
+        f"it takes {trained:.4g} s in Triton, the version before {start:.4g} s; allowed is {may_slow:g} times as long"
+    ]
 
 
 def _decide_trial(rules: Rules, facts: TrialFacts) -> Verdict:

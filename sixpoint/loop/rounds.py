@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,9 @@ from sixpoint.loop.decisions import (
 )
 from sixpoint.loop.programs import run_json, run_logged
 from sixpoint.loop.record import append_decision, read_decisions
-from sixpoint.loop.rules import Rules
+from sixpoint.loop.rules import Rules, Task
+from sixpoint.loop.segmenting import start_segmenting
+from sixpoint.loop.training import RUN, read_figures, training_arguments
 
 __all__ = ["Learning"]
 
@@ -72,16 +73,22 @@ class Learning:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder / _LOCK):
-            decisions = read_decisions(self.folder)
-            last = decisions[-1] if decisions else None
-            if last is not None and last.verdict.choice is Choice.TRAIN:
-                self.say(f"going on with round {last.round}")
-                return self._finish_round(last)
-            if last is not None and last.verdict.choice is Choice.PUBLISH and last.rules.publish.share < 1:
-                return self._watch_trial(last)
-            return self._begin_round(decisions, by_hand=by_hand)
+            verdicts = [self._run_task(task, by_hand=by_hand) for task in self.rules.tasks]
+        return next((verdict for verdict in reversed(verdicts) if verdict.choice is not Choice.WAIT), verdicts[-1])
 
-    def _begin_round(self, decisions: Sequence[Decision], *, by_hand: bool) -> Verdict:
+    def _run_task(self, task: Task, *, by_hand: bool) -> Verdict:
+        every = read_decisions(self.folder)
+        decisions = [decision for decision in every if decision.task == task]
+        last = decisions[-1] if decisions else None
+        if last is not None and last.verdict.choice is Choice.TRAIN:
+            self.say(f"going on with round {last.round}")
+            return self._finish_round(last)
+        if last is not None and last.verdict.choice is Choice.PUBLISH and last.rules.share_of(task) < 1:
+            return self._watch_trial(last)
+        number = 1 + max((decision.round for decision in every), default=0)
+        return self._begin_round(decisions, task=task, number=number, by_hand=by_hand)
+
+    def _begin_round(self, decisions: Sequence[Decision], *, task: Task, number: int, by_hand: bool) -> Verdict:
         considered = {digest for decision in decisions for digest in decision.considered}
         accepted = self._accepted()
         new = [each for each in accepted if each.digest not in considered]
@@ -96,7 +103,6 @@ class Learning:
         self._say_verdict(verdict)
         if verdict.choice is Choice.WAIT:
             return verdict
-        number = 1 + max((decision.round for decision in decisions), default=0)
         data = self._round(number) / "data"
         # Of a call that was killed before its decision was recorded.
         shutil.rmtree(data.parent, ignore_errors=True)
@@ -111,7 +117,8 @@ class Learning:
             rules=self.rules,
             facts=facts,
             verdict=verdict,
-            started_from=self._serving(),
+            task=task,
+            started_from=self._serving(task),
             annotations=tuple(case.annotation_digest for case in read_manifest(data).cases if case.split != "test"),
             considered=tuple(each.digest for each in accepted),
         )
@@ -125,42 +132,47 @@ class Learning:
                 f"the export of round {begun.round} was changed after it was made: {differences[0]}; move "
                 f"{folder / 'data'} away, and ask for a round by hand"
             )
-        start = self.repository / rules.model / begun.started_from
         version, facts = "", PublishFacts()
         try:
-            facts = self._train(folder, rules, start)
+            facts = self._train(folder, begun)
             verdict = decide(rules, facts)
             if verdict.choice is Choice.PUBLISH:
-                version = self._publish(folder, rules)
+                version, seconds = self._publish(folder, begun)
+                facts = facts.model_copy(update={"seconds": seconds})
         except FailedPrecondition as error:
             facts = facts.model_copy(update={"refusal": error.message})
-            verdict = decide(rules, facts)
+        verdict = decide(rules, facts)
+        if version and begun.task == "segmentation" and rules.segmentation.segment:
+            # Before it is recorded: a call that is killed here begins it again, and no image is segmented twice.
+            start_segmenting(self.client, self.dataset, rules.segmentation.model, version, say=self.say)
         self._record(begun, facts, verdict, version=version)
         return verdict
 
-    def _train(self, folder: Path, rules: Rules, start: Path) -> PublishFacts:
-        run = folder / "run"
-        arguments = ["train", str(run), "--data", str(folder / "data"), "--task", "annotation", "--init", str(start)]
-        arguments += ["--minutes", f"{rules.train.minutes:g}"]
-        arguments += ["--steps", str(rules.train.steps)] if rules.train.steps else []
-        arguments += ["--rate", f"{rules.train.rate:g}"] if rules.train.rate else []
-        arguments += ["--licence", rules.licence] if rules.licence else []
-        self.say(f"training for {rules.train.minutes:g} minutes from version {start.name}; {folder / 'trainer.log'}")
-        run_logged("trainer", arguments, log=folder / "trainer.log")
-        history: list[dict[str, float]] = json.loads((run / "metrics.json").read_text())
-        first = next((entry for entry in history if entry["step"] == 0), {})
-        # The checkpoint is the one with the best first answers.
-        best = max((entry for entry in history if entry["step"]), key=lambda entry: entry["dice"])
-        return PublishFacts(start=_dice(first), trained=_dice(best))
+    def _train(self, folder: Path, begun: Decision) -> PublishFacts:
+        rules, log = begun.rules, folder / "trainer.log"
+        start = self.repository / rules.model_of(begun.task) / begun.started_from if begun.started_from else None
+        minutes = rules.train.minutes if begun.task == "annotation" else rules.segmentation.minutes
+        self.say(
+            f"training for {minutes:g} minutes, {f'beside version {start.name}' if start else 'a first version'}; {log}"
+        )
+        run_logged("trainer", training_arguments(rules, begun.task, folder=folder, start=start), log=log)
+        return read_figures(folder / RUN, first=start is None)
 
-    def _publish(self, folder: Path, rules: Rules) -> str:
+    def _publish(self, folder: Path, begun: Decision) -> tuple[str, dict[str, float]]:
+        """Publish the model of a round; return its version, and what it takes in Triton beside the one before."""
+        rules = begun.rules
         # The gates compared both versions on the same cases; the exporter knows only what each was measured on then.
         # Of this very checkpoint a call that was killed may have published a version, and not have recorded it.
-        arguments = ["publish", str(folder / "run" / "checkpoint.pt"), "--name", rules.model, "--once", "--json"]
-        arguments += ["--force"]
-        arguments += ["--share", f"{rules.publish.share:g}", *self._repository_arguments()]
+        arguments = ["publish", str(folder / RUN / "checkpoint.pt"), "--name", rules.model_of(begun.task)]
+        arguments += ["--once", "--json", "--force"]
+        # Nobody has compared it with another one, which may serve by now.
+        arguments += ["--replaces", begun.started_from or "0"]
+        arguments += ["--max-slowdown", f"{rules.gates.may_slow:g}"] if rules.gates.may_slow is not None else []
+        arguments += ["--share", f"{rules.share_of(begun.task):g}", *self._repository_arguments()]
         published: dict[str, Any] = run_json("exporter", arguments)
-        return str(published["version"])
+        speed: dict[str, float] | None = published["speed"]
+        seconds = {"start": speed["serving"], "trained": speed["new"]} if speed else {}
+        return str(published["version"]), seconds
 
     def _watch_trial(self, published: Decision) -> Verdict:
         rules = published.rules
@@ -204,12 +216,16 @@ class Learning:
         listed = run_json("exporter", ["versions", model, "--json", "--repository", str(self.repository)])
         return {str(version["version"]): str(version["state"]) for version in listed}
 
-    def _serving(self) -> str:
-        for version, state in self._states(self.rules.model).items():
+    def _serving(self, task: Task) -> str:
+        """The version that serves; empty for a segmentation model that has none yet."""
+        model = self.rules.model_of(task)
+        if task == "segmentation" and not (self.repository / model).is_dir():
+            return ""
+        for version, state in self._states(model).items():
             if state == "serving":
                 return version
         raise FailedPrecondition(
-            f"{self.repository} has no version of {quoted(self.rules.model)} that serves: publish one first, or name "
+            f"{self.repository} has no version of {quoted(model)} that serves: publish one first, or name "
             "the repository that Triton serves by --repository"
         )
 
@@ -237,10 +253,6 @@ def _work(annotations: Sequence[AnnotationInfo], model: str, version: str) -> Wo
         corrections=round(max(0, corrections) / masks, 4),
         seconds=round(sum(each.active_seconds for each in of_version) / masks, 2),
     )
-
-
-def _dice(entry: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in entry.items() if name.startswith("dice")}
 
 
 def _now() -> datetime:

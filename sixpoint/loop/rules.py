@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sixpoint.errors import InvalidArgument
 
-__all__ = ["Gates", "PublishRules", "Rules", "TrainRules", "TrialRules", "read_rules"]
+__all__ = ["Gates", "PublishRules", "Rules", "SegmentationRules", "Task", "TrainRules", "TrialRules", "read_rules"]
+
+Task = Literal["annotation", "segmentation"]
+"""What a model does: it outlines what people click on, or it segments images by itself."""
 
 _Count = Annotated[int, Field(ge=1)]
 _Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -46,10 +49,14 @@ class Gates(_Part):
     Attributes:
         may_fall: Dice that any label, and any other figure, may be lower.
         must_rise: Dice that the mean of the first answers, or that after clicks, must be higher.
+        first_dice: Mean Dice that the first version of a segmentation model must reach: it has none beside it.
+        may_slow: Factor by which the time in Triton may grow. None: it is not measured.
     """
 
     may_fall: _Dice = 0.02
     must_rise: _Dice = 0.0
+    first_dice: _Dice = 0.6
+    may_slow: Annotated[float, Field(ge=0.1)] | None = 1.5
 
 
 class PublishRules(_Part):
@@ -76,26 +83,66 @@ class TrialRules(_Part):
     days: Annotated[float, Field(gt=0)] | None = None
 
 
+class SegmentationRules(_Part):
+    """How the segmentation model is trained, which needs no clicks, and what it then does.
+
+    Attributes:
+        model: Name of the model that is trained and published.
+        start: "last" trains on from the version that serves; "scratch" begins with random weights. A first version
+            always does.
+        minutes: Budget of a training.
+        steps: Steps after which a training ends, whatever is left of the minutes; None: the trainer's own number.
+        rate: Peak learning rate; None for the trainer's own.
+        mirror: Whether to swap left and right in half of the patches: wrong for labels with a side.
+        segment: Whether a job then segments the images that nobody has annotated, with each new version.
+    """
+
+    model: Annotated[str, Field(min_length=1)] = "segmentation"
+    start: Literal["last", "scratch"] = "last"
+    minutes: Annotated[float, Field(gt=0)] = 60.0
+    steps: _Count | None = None
+    rate: Annotated[float, Field(gt=0)] | None = None
+    mirror: bool = False
+    segment: bool = False
+
+
 class Rules(_Part):
     """The rules of a loop.
 
     Attributes:
         modality: Modality of the images, for the export.
+        learn: Which models are trained: the annotation model, the segmentation model, or both.
         model: Name of the annotation model that is trained and published.
         licence: Licence of the data; empty if unknown.
-        train: When and how to train.
+        train: When to train, and how the annotation model is trained.
+        segmentation: How the segmentation model is trained.
         gates: What a new version must reach.
-        publish: How it is published.
+        publish: How a version of the annotation model is published. One of the segmentation model serves at once.
         trial: When a trial ends, and how.
     """
 
     modality: Annotated[str, Field(min_length=1)]
+    learn: Literal["annotation", "segmentation", "both"] = "annotation"
     model: Annotated[str, Field(min_length=1)] = "annotation"
     licence: str = ""
     train: TrainRules = TrainRules()
+    segmentation: SegmentationRules = SegmentationRules()
     gates: Gates = Gates()
     publish: PublishRules = PublishRules()
     trial: TrialRules = TrialRules()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Tasks of the models that are trained."""
+        return ("annotation", "segmentation") if self.learn == "both" else (self.learn,)
+
+    def model_of(self, task: Task) -> str:
+        """Name of the model of a task."""
+        return self.model if task == "annotation" else self.segmentation.model
+
+    def share_of(self, task: Task) -> float:
+        """Share of the sessions that a new version of a task's model gets."""
+        return self.publish.share if task == "annotation" else 1.0
 
 
 def read_rules(path: Path) -> Rules:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,11 @@ from exporter.publishing.status import list_versions
 from exporter.repository.open import open_repository
 from sixpoint.errors import FailedPrecondition
 from sixpoint.loop import Choice, Learning, Rules, read_decisions, replay
-from sixpoint.loop.rules import Gates, PublishRules, TrainRules, TrialRules
+from sixpoint.loop.decisions import PublishFacts
+from sixpoint.loop.rules import Gates, PublishRules, SegmentationRules, TrainRules, TrialRules
 from sixpoint.model_spec import ModelSpec, NetworkSpec
 from tests.end_to_end.command_line import run
+from tests.end_to_end.processes import is_running, wait_for, wait_until_gone
 from tests.support.images import noisy_volume
 from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
@@ -147,16 +149,17 @@ def test_what_was_accepted_becomes_a_version_that_says_where_it_came_from(
     assert "promote version 2" in page.read_text()
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_training_that_was_killed_goes_on_and_what_is_worse_is_refused(
-    servers: tuple[str, str, Path], tmp_path: Path
+    servers: tuple[str, str, Path], tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    folder = tmp_path / "loop"
+    folder, name = tmp_path / "loop", f"killed-{number}"
     strict = rules(steps=100_000).model_copy(update={"gates": Gates(must_rise=1.0)})
     with sixpoint.Client(servers[0]) as client:
-        client.datasets.create("killed", labels=["ball"])
-        add_cases(client, "killed", range(40, 44))
+        client.datasets.create(name, labels=["ball"])
+        add_cases(client, name, range(20 + 20 * number, 24 + 20 * number))
         (tmp_path / "rules.yaml").write_text(json.dumps(strict.model_dump(mode="json")))
-        command = [sys.executable, "-m", "sixpoint", "loop", "killed", "--rules", str(tmp_path / "rules.yaml")]
+        command = [sys.executable, "-m", "sixpoint", "loop", name, "--rules", str(tmp_path / "rules.yaml")]
         command += ["--folder", str(folder), "--repository", str(servers[2]), "--triton", servers[1]]
         process = subprocess.Popen([*command, "--server", servers[0]], cwd=ROOT)
         deadline = time.monotonic() + 120
@@ -164,15 +167,17 @@ def test_a_training_that_was_killed_goes_on_and_what_is_worse_is_refused(
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 130
+        process.send_signal(number)
+        assert process.wait(120) == code
+        # Nobody trains on, who would disturb the next call.
+        wait_until_gone("train", folder / "round-0001" / "run")
         (begun,) = read_decisions(folder)
 
         # The same round, with fewer steps: as if its time were over.
         text = (folder / "decisions.jsonl").read_text()
         (folder / "decisions.jsonl").write_text(text.replace('"steps":100000', '"steps":1'))
         before = versions(servers)
-        verdict = learning(client, servers, "killed", folder, strict).run_once()
+        verdict = learning(client, servers, name, folder, strict).run_once()
         assert verdict.choice is Choice.REFUSE
         assert "needed is 1" in verdict.reasons[0]
         assert versions(servers) == before
@@ -180,7 +185,7 @@ def test_a_training_that_was_killed_goes_on_and_what_is_worse_is_refused(
         assert (last.round, last.annotations) == (1, begun.annotations)
         assert replay(read_decisions(folder)) == []
         # Nothing new was accepted: there is nothing to do.
-        assert learning(client, servers, "killed", folder, strict).run_once().choice is Choice.WAIT
+        assert learning(client, servers, name, folder, strict).run_once().choice is Choice.WAIT
 
 
 def test_a_loop_that_was_killed_before_it_recorded_publishes_nothing_twice(
@@ -214,20 +219,70 @@ def test_a_loop_that_was_killed_before_it_recorded_publishes_nothing_twice(
         assert read_decisions(folder)[-1].version == str(max(before) + 1)
 
 
-def is_running(*arguments: object) -> bool:
-    """Whether a process was started with these arguments."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if {str(each).encode() for each in arguments} <= set(path.read_bytes().split(b"\0")):
-                return True
-    return False
+def test_a_segmentation_model_is_learnt_and_a_job_segments_the_rest(
+    servers: tuple[str, str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "loop"
+    alone = SegmentationRules(model="balls", steps=2, minutes=10, segment=True)
+    changes = {
+        "learn": "segmentation",
+        "segmentation": alone,
+        "gates": Gates(may_fall=1.0, first_dice=0.0, may_slow=50),
+    }
+    wanted = rules().model_copy(update=changes)
+    lines: list[str] = []
+    with sixpoint.Client(servers[0]) as client:
+        client.datasets.create("alone", labels=["ball"])
+        add_cases(client, "alone", range(120, 124))
+        circle = replace(learning(client, servers, "alone", folder, wanted), say=lines.append)
+        assert circle.run_once().choice is Choice.PUBLISH, lines
+        begun, ended = read_decisions(folder)
+        assert (begun.task, ended.started_from, ended.version) == ("segmentation", "", "1")
+        assert isinstance(ended.facts, PublishFacts)
+        assert (ended.facts.first, dict(ended.facts.start), dict(ended.facts.seconds)) == (True, {}, {})
+        (job,) = client.jobs.all()
+        assert (job.kind, job.parameters["dataset"], job.parameters["model"]) == ("segment", "alone", "balls")
+
+        # The next round goes on from it, and is measured beside it.
+        add_cases(client, "alone", range(124, 128))
+        assert circle.run_once().choice is Choice.PUBLISH, lines
+        last = read_decisions(folder)[-1]
+        assert (last.round, last.started_from, last.version) == (2, "1", "2")
+        assert isinstance(last.facts, PublishFacts)
+        assert set(last.facts.start) == set(last.facts.trained) == {"dice", "dice_ball"}
+        assert set(last.facts.seconds) == {"start", "trained"}
+        assert replay(read_decisions(folder)) == []
+        assert circle.run_once().choice is Choice.WAIT
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], deadline: float) -> None:
-    while not condition():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_what_was_compared_with_another_version_than_serves_is_refused(
+    servers: tuple[str, str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "loop"
+    with sixpoint.Client(servers[0]) as client:
+        client.datasets.create("overtaken", labels=["ball"])
+        add_cases(client, "overtaken", range(140, 144))
+        circle = learning(client, servers, "overtaken", folder, rules())
+        overtaking: list[str] = []
+
+        def overtake(line: str) -> None:
+            # Somebody publishes while the round trains.
+            if line.startswith("training") and not overtaking:
+                overtaking.append(line)
+                source = servers[2].parent / "start" / "checkpoint.pt"
+                done = run(
+                    *("exporter", "publish", source, "--name", MODEL, "--force"),
+                    *("--repository", servers[2], "--triton", servers[1]),
+                )
+                assert done.returncode == 0, done.stderr
+
+        before = versions(servers)
+        verdict = replace(circle, say=overtake).run_once()
+        assert overtaking
+        assert verdict.choice is Choice.REFUSE
+        assert f"version {max(before) + 1} of {MODEL} serves now" in verdict.reasons[0]
+        assert versions(servers)[max(before) + 1] == "serving"
+        assert len(versions(servers)) == len(before) + 1
 
 
 def test_a_program_that_fails_says_why(servers: tuple[str, str, Path], tmp_path: Path) -> None:

@@ -107,10 +107,12 @@ def train(
         say(f"starting from {weights}")
     start = find_start(weights) if weights else None
     annotation = task is Task.ANNOTATION
+    # What replaces a model must see images as it does: Triton keeps the tensors of a model.
+    beside = find_start(compared) if compared and not annotation else None
     config = TrainConfig(
         data=data,
         out=out,
-        template=read_spec_mapping(spec) if spec else _default_template(task, start),
+        template=read_spec_mapping(spec) if spec else _default_template(task, start or beside),
         init=weights,
         reference=compared,
         held_out=held_out,

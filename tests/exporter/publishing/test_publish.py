@@ -144,18 +144,6 @@ def test_a_version_that_takes_too_long_is_removed_and_the_old_one_serves(
     assert problems(models) == []
 
 
-def test_a_version_that_was_compared_with_another_than_serves_is_refused(tmp_path: Path, tiny: PreparedModel) -> None:
-    models = FolderRepository(tmp_path / "repository")
-    with pytest.raises(FailedPrecondition, match=r"no version of tiny serves now, expected version 1 \(--replaces\)"):
-        publish(models, tiny, triton=None, replaces=1)
-    assert publish(models, tiny, triton=None, replaces=0).version == 1
-    assert publish(models, tiny, triton=None, replaces=1).version == 2
-    for wanted in (0, 1):
-        with pytest.raises(FailedPrecondition, match=r"version 2 of tiny serves now, expected (none|version 1)"):
-            publish(models, tiny, triton=None, replaces=wanted, force=True)
-    assert models.versions("tiny") == [1, 2]
-
-
 @pytest.mark.triton
 def test_a_version_that_triton_cannot_load_is_removed_and_the_old_one_serves(
     models: FolderRepository, triton: Triton, tiny: PreparedModel, tmp_path: Path

@@ -16,7 +16,7 @@ from exporter.publishing.status import find_published
 from exporter.repository.folder import FolderRepository
 from exporter.repository.protocol import UNFINISHED
 from exporter.repository.view import finished_versions
-from sixpoint.errors import InvalidArgument
+from sixpoint.errors import FailedPrecondition, InvalidArgument
 from tests.exporter.command_line import run
 
 FP32 = NumericPrecision.FP32
@@ -89,3 +89,16 @@ def test_the_command_publishes_nothing_twice(models: FolderRepository, tiny: Pre
     assert "--once needs a file" in refused.output
     with pytest.raises(InvalidArgument, match="--once needs a file"):
         find_published(models, "tiny", models.folder / "tiny", precision=FP32)
+
+
+def test_a_version_that_was_compared_with_another_than_serves_is_refused(
+    models: FolderRepository, tiny: PreparedModel
+) -> None:
+    with pytest.raises(FailedPrecondition, match=r"no version of tiny serves now, expected version 1 \(--replaces\)"):
+        publish(models, tiny, triton=None, replaces=1)
+    assert publish(models, tiny, triton=None, replaces=0).version == 1
+    assert publish(models, tiny, triton=None, replaces=1).version == 2
+    for wanted in (0, 1):
+        with pytest.raises(FailedPrecondition, match=r"version 2 of tiny serves now, expected (none|version 1)"):
+            publish(models, tiny, triton=None, replaces=wanted, force=True)
+    assert models.versions("tiny") == [1, 2]

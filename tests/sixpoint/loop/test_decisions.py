@@ -62,6 +62,28 @@ def test_what_may_be_published(start: Mapping[str, float], trained: Mapping[str,
     assert reason in "; ".join(verdict.reasons)
 
 
+@pytest.mark.parametrize(
+    ("trained", "reason"),
+    [
+        ({"dice": 0.7, "dice_liver": 0.7}, ""),
+        ({"dice": 0.59}, "dice is 0.5900, a first version needs 0.6"),
+        ({}, "nothing"),
+    ],
+)
+def test_a_first_version_has_none_to_be_compared_with(trained: Mapping[str, float], reason: str) -> None:
+    verdict = decide(RULES, PublishFacts(trained=trained, first=True))
+    assert verdict.choice is (Choice.REFUSE if reason else Choice.PUBLISH)
+    assert reason in "; ".join(verdict.reasons)
+
+
+@pytest.mark.parametrize(("seconds", "choice"), [(1.5, Choice.PUBLISH), (1.51, Choice.REFUSE)])
+def test_what_takes_too_long_is_not_published(seconds: float, choice: Choice) -> None:
+    facts = PublishFacts(start={"dice": 0.5}, trained={"dice": 0.9}, seconds={"start": 1.0, "trained": seconds})
+    assert decide(RULES, facts).choice is choice
+    allowed = RULES.model_copy(update={"gates": Gates(may_slow=None)})
+    assert decide(allowed, facts).choice is Choice.PUBLISH
+
+
 def test_what_a_program_refused_is_not_published() -> None:
     verdict = decide(RULES, PublishFacts(start={"dice": 0.1}, trained={"dice": 0.9}, refusal="exporter: no parity"))
     assert (verdict.choice, verdict.reasons) == (Choice.REFUSE, ("exporter: no parity",))

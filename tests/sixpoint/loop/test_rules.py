@@ -20,6 +20,18 @@ def test_rules_are_read_from_yaml(tmp_path: Path) -> None:
     assert (rules.publish.share, rules.gates.may_fall) == (0.2, 0.02)
 
 
+def test_rules_say_which_models_learn(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text("modality: CT\nlearn: both\npublish: {share: 0.2}\nsegmentation: {model: organs, start: scratch}\n")
+    rules = read_rules(path)
+    assert [(task, rules.model_of(task), rules.share_of(task)) for task in rules.tasks] == [
+        ("annotation", "annotation", 0.2),
+        ("segmentation", "organs", 1.0),
+    ]
+    path.write_text("modality: CT\n")
+    assert read_rules(path).tasks == ("annotation",)
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -29,6 +41,7 @@ def test_rules_are_read_from_yaml(tmp_path: Path) -> None:
         ("modality: CT\ngates: {may_fall: 2}", "gates.may_fall: input should be less than or equal to 1"),
         ("modality: CT\npublish: {share: 0}", "publish.share: input should be greater than 0"),
         ("modality: [", "cannot be read"),
+        ("modality: CT\nlearn: all", "learn: input should be 'annotation', 'segmentation' or 'both'"),
         ("modality: CT\ntrain: {new_accepted: some}", "train.new_accepted: input should be a valid integer"),
     ],
 )

@@ -29,7 +29,6 @@ from exporter.graph.network import ProbabilityNetwork
 from exporter.parity.inputs import synthetic_batch
 from sixpoint.cli import app as sixpoint_cli
 from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, TaskNotSupported
-from sixpoint.volume import write_image
 from tests.support.images import noisy_volume
 from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
@@ -259,44 +258,6 @@ def test_a_run_starts_from_a_checkpoint_with_other_labels(whole: Path, make_pair
     torch.save({"state_dict": {"weight": torch.zeros(1)}}, tmp_path / "other.pt")
     with pytest.raises(InvalidArgument, match=r"is of another network: 0 of \d+ tensors match"):
         train(plan(root, tmp_path / "second", init=tmp_path / "other.pt"))
-
-
-def test_a_run_first_measures_the_model_that_it_starts_from(whole: Path, data: Path, tmp_path: Path) -> None:
-    train(plan(data, tmp_path / "run", init=whole / CHECKPOINT, learning_rate=0.0))
-    first, *trained = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    # The same weights on the same cases: what the earlier run measured, and what nothing learnt measures again.
-    measured = read_spec(whole / SPEC).metrics
-    assert first.pop("minutes") >= 0
-    assert first == {"step": 0, **measured}
-    assert [entry["step"] for entry in trained] == [2, 4]
-    assert all({name: entry[name] for name in measured} == measured for entry in trained)
-    assert read_spec(tmp_path / "run" / SPEC).metrics == measured
-    assert not list((tmp_path / "run").glob("cases-*"))
-
-
-def test_a_run_from_nothing_measures_the_model_that_it_is_compared_with(
-    whole: Path, make_pairs: Maker, tmp_path: Path
-) -> None:
-    root = make_pairs(cases=5)
-    # The same cases, whose labels have other numbers, in a patch of another size.
-    (root / "labels.json").write_text('{"1": "core", "2": "shell"}')
-    for path in (root / "labels").iterdir():
-        volume = sixpoint.Volume.read(path)
-        write_image(np.array([0, 2, 1], np.uint8)[volume.array.astype(int)], volume.geometry, path)
-    other = {**TEMPLATE, "patch": {"size": [24, 24, 24], "overlap": 0.0}}
-    train(replace(plan(root, tmp_path / "run", reference=whole / CHECKPOINT, steps=1), template=other))
-    first = json.loads((tmp_path / "run" / "metrics.json").read_text())[0]
-    assert {name: first[name] for name in ("step", *read_spec(whole / SPEC).metrics)} == {
-        "step": 0,
-        **read_spec(whole / SPEC).metrics,
-    }
-    assert "started_from_sha256" not in read_spec(tmp_path / "run" / SPEC).provenance
-    assert not list((tmp_path / "run").glob("cases-*"))
-
-
-def test_a_model_of_another_kind_is_not_measured_beside_a_segmentation(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="expected a model of task segmentation"):
-        train(plan(data, tmp_path, reference=ROOT / "model_repository" / "annotation", steps=1))
 
 
 def test_the_command_trains_and_says_what_is_next(make_decathlon: Maker, tmp_path: Path) -> None:
