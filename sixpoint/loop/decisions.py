@@ -141,7 +141,8 @@ class Decision(BaseModel):
         version: Version of the model that it is about; empty if none.
         started_from: Version that the training started from, or that it is compared with; empty if none.
         annotations: SHA-256 of the annotations that were learnt from, or chosen by.
-        considered: SHA-256 of all annotations that were accepted then, also those that an export leaves out.
+        considered: All annotations that were accepted then, also those that an export leaves out: the SHA-256 of the
+            image, a slash, and that of the annotation. Older records have the latter alone.
         task: Task of the model that it is about.
     """
 

@@ -14,6 +14,7 @@ from sixpoint.client import AnnotationInfo, Client
 from sixpoint.datasets import export_dataset, read_manifest, verify_manifest
 from sixpoint.errors import FailedPrecondition
 from sixpoint.errors.shortening import quoted
+from sixpoint.loop.accepted import identify, new_annotations
 from sixpoint.loop.decisions import (
     Choice,
     Decision,
@@ -89,9 +90,8 @@ class Learning:
         return self._begin_round(decisions, task=task, number=number, by_hand=by_hand)
 
     def _begin_round(self, decisions: Sequence[Decision], *, task: Task, number: int, by_hand: bool) -> Verdict:
-        considered = {digest for decision in decisions for digest in decision.considered}
         accepted = self._accepted()
-        new = [each for each in accepted if each.digest not in considered]
+        new = new_annotations(accepted, decisions)
         oldest = min((each.created for each in new), default=_now())
         facts = TrainFacts(
             accepted=len(accepted),
@@ -120,7 +120,7 @@ class Learning:
             task=task,
             started_from=self._serving(task),
             annotations=tuple(case.annotation_digest for case in read_manifest(data).cases if case.split != "test"),
-            considered=tuple(each.digest for each in accepted),
+            considered=tuple(identify(each) for each in accepted),
         )
         append_decision(self.folder, decision)
         return self._finish_round(decision)
