@@ -25,7 +25,7 @@ def run(*arguments: object, server: str = "", **environment: str) -> subprocess.
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=600,
         env=variables,
         cwd=ROOT,
     )
