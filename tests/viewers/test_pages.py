@@ -11,7 +11,7 @@ import pytest
 from tests.docs.blocks import commands, read_blocks, run_command
 from tests.docs.conftest import Servers, files, reader, servers
 from tests.support.paths import ROOT
-from tests.viewers.support.programs import fetch_grpcurl, need, real_viewer
+from tests.viewers.support.programs import fetch_grpcurl, need, need_library, real_viewer
 
 __all__ = ["files", "reader", "servers"]
 
@@ -22,7 +22,9 @@ HERE = "`make viewers` runs it"
 
 
 def test_the_commands_for_other_languages(reader: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    need("g++ make pkg-config libgrpc++-dev protobuf-compiler-grpc libssl-dev libzstd-dev", "g++", "grpc_cpp_plugin")
+    packages = "g++ make pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libssl-dev libzstd-dev"
+    need(packages, "g++", "grpc_cpp_plugin", "pkg-config")
+    need_library("libprotobuf-dev", "protobuf")
     need("curl jq nodejs npm", "curl", "jq", "node", "npm")
     # Last: beside it lies a Python of its own.
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{fetch_grpcurl().parent}")

@@ -34,6 +34,7 @@ __all__ = [
     "fetch_slicer_module",
     "fetch_slicer_nninteractive",
     "need",
+    "need_library",
     "real_viewer",
     "window_command",
     "with_aiaa_source",
@@ -93,6 +94,17 @@ def need(packages: str, *programs: str) -> None:
     """
     if missing := [program for program in programs if not shutil.which(program)]:
         pytest.skip(f"{', '.join(missing)}: not installed; apt install {packages}")
+
+
+def need_library(package: str, name: str) -> None:
+    """Skip the test where a library cannot be compiled against.
+
+    Args:
+        package: Name of Debian's package with the library's headers.
+        name: Name by which pkg-config knows the library.
+    """
+    if subprocess.run(["pkg-config", "--exists", name], check=False).returncode:
+        pytest.skip(f"{name}: no headers; apt install {package}")
 
 
 def fetch_client() -> Path:
