@@ -100,13 +100,26 @@ std::string unpack(const v1::MaskPatch& patch, const v1::Geometry& geometry) {
   return mask;
 }
 
+int64_t size_of(const std::string& text) try {
+  return std::stoll(text);
+} catch (const std::logic_error&) {
+  throw std::runtime_error("expected a size in voxels, got " + text);
+}
+
+double spacing_of(const std::string& text) try {
+  return std::stod(text);
+} catch (const std::logic_error&) {
+  throw std::runtime_error("expected a spacing in mm, got " + text);
+}
+
 void run(char** argv, int argc) {
   std::ifstream file(argv[2], std::ios::binary);
+  if (!file) throw std::runtime_error("cannot read " + std::string(argv[2]));
   const std::string voxels((std::istreambuf_iterator<char>(file)), {});
   v1::Image image;
   for (int axis = 0; axis < 3; ++axis) {
-    image.mutable_geometry()->add_size(std::stoll(argv[3 + axis]));
-    image.mutable_geometry()->add_spacing(std::stod(argv[6 + axis]));
+    image.mutable_geometry()->add_size(size_of(argv[3 + axis]));
+    image.mutable_geometry()->add_spacing(spacing_of(argv[6 + axis]));
     image.mutable_geometry()->add_origin(0);
   }
   for (int n = 0; n < 9; ++n) image.mutable_geometry()->add_direction(n % 4 == 0);
@@ -150,7 +163,9 @@ void run(char** argv, int argc) {
   v1::AnnotateResponse response;
   check(v1::AnnotationService::NewStub(channel)->Annotate(&context, request, &response));
   const auto& answer = response.answer();
-  std::ofstream(argv[9], std::ios::binary) << unpack(answer.mask(), image.geometry());
+  std::ofstream output(argv[9], std::ios::binary);
+  output << unpack(answer.mask(), image.geometry()) << std::flush;
+  if (!output) throw std::runtime_error("cannot write " + std::string(argv[9]));
   std::cout << answer.mask().voxel_count() << " voxels by " << answer.model() << " " << answer.model_version() << "\n";
 
   grpc::ClientContext closing;

@@ -20,6 +20,10 @@ if (rest.length < 13) {
 }
 const size = rest.slice(0, 3).map(Number);
 const spacing = rest.slice(3, 6).map(Number);
+if (![...size, ...spacing].every(Number.isFinite)) {
+  console.error(`expected a size in voxels and a spacing in mm, got ${rest.slice(0, 6).join(' ')}`);
+  process.exit(1);
+}
 const points = rest.slice(7).map((text) => Object.fromEntries(text.split(',').map((n, k) => ['xyz'[k], Number(n)])));
 
 const protos = fileURLToPath(new URL('../../protos', import.meta.url));

@@ -89,4 +89,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except httpx.TransportError as error:
+        sys.exit(f"error: no answer from {sys.argv[1]}: {error}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")

@@ -18,7 +18,7 @@ from sixpoint.phantom import make_phantom
 from sixpoint.prompts import ExtremePoints, Point
 from sixpoint.volume import Volume
 from tests.support.paths import ROOT
-from tests.viewers.support.programs import fetch_grpcurl, need, real_viewer
+from tests.viewers.support.programs import fetch_grpcurl, need, need_library, real_viewer
 
 _EXAMPLES = ROOT / "examples"
 
@@ -65,12 +65,19 @@ def _check(command: list[str | Path], gateway: Gateway, case: _Case, tmp_path: P
     # What the gateway refuses is said in its words.
     refused = _run(*command, server, case.raw, *case.numbers, mask, "9999,1,1", *case.points[1:], code=1)
     assert "9999" in refused
+    # Neither is a missing image sent, nor a mask lost in silence.
+    missing = tmp_path / "missing.raw"
+    assert str(missing) in _run(*command, server, missing, *case.numbers, mask, *case.points, code=1)
+    nowhere = tmp_path / "nowhere" / "mask.raw"
+    assert str(nowhere) in _run(*command, server, case.raw, *case.numbers, nowhere, *case.points, code=1)
+    assert "abc" in _run(*command, server, case.raw, "abc", *case.numbers[1:], mask, *case.points, code=1)
 
 
 @pytest.mark.viewer("examples: C++")
 def test_cpp(http_gateway: Gateway, case: _Case, tmp_path: Path) -> None:
-    packages = "libgrpc++-dev protobuf-compiler-grpc libssl-dev libzstd-dev pkg-config g++ make"
+    packages = "libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libssl-dev libzstd-dev pkg-config g++ make"
     need(packages, "grpc_cpp_plugin", "pkg-config", "g++", "make")
+    need_library("libprotobuf-dev", "protobuf")
     _run("make", "-C", _EXAMPLES / "cpp", "-B")
     _check([_EXAMPLES / "cpp" / "annotate"], http_gateway, case, tmp_path)
 
@@ -90,7 +97,7 @@ def test_connect_web(http_gateway: Gateway, case: _Case, tmp_path: Path) -> None
     _run("npm", "--prefix", folder, "install", "--no-package-lock", "--no-audit", "--no-fund")
     _run("npm", "--prefix", folder, "run", "generate")
     url = f"http://127.0.0.1:{http_gateway.http_ports['http']}"
-    command: list[str | Path] = ["node", folder / "annotate.mjs", url, case.digest, *case.numbers[:3], mask]
+    command: list[str | Path] = ["node", folder / "annotate.mjs", url, case.digest, mask]
     out = _run(*command, *case.points)
     assert out == f"{case.mask.array.sum()} voxels by {case.mask.model} {case.mask.model_version}\n"
     assert mask.read_bytes() == case.mask.array.astype(np.uint8).tobytes()

@@ -20,6 +20,7 @@ from tests.gateway.http.rest.api import SIX
 from tests.gateway.http.sites import read_mask
 from tests.support.images import noisy_volume
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.viewer("examples: REST (shell, Python)")
 
@@ -62,6 +63,44 @@ def test_the_python_example_sends_chunks_and_unpacks_the_mask(http_gateway: Gate
     assert done.stdout == f"{np.count_nonzero(expected)} voxels by annotation\n"
     found = hashlib.sha256(mask.read_bytes()).hexdigest()
     assert found == hashlib.sha256(np.ascontiguousarray(expected).tobytes()).hexdigest()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@pytest.mark.parametrize(
+    ("image", "first", "said"),
+    [
+        ("image.nrrd", "9999,1,1", "points[0] at voxel (9999, 1, 1)"),
+        ("image.nrrd", "1,1", "got 1,1"),
+        ("text.nrrd", POINTS[0], "does not begin with NRRD"),
+        ("missing.nrrd", POINTS[0], "missing.nrrd"),
+    ],
+)
+def test_the_shell_example_says_what_is_wrong(url: str, tmp_path: Path, image: str, first: str, said: str) -> None:
+    noisy_volume().write(tmp_path / "image.nrrd")
+    (tmp_path / "text.nrrd").write_text("no image")
+    mask = tmp_path / "mask.nrrd"
+    mask.write_text("an earlier mask")
+    command = ["bash", str(EXAMPLES / "annotate.sh"), url, image, first, *POINTS[1:], str(mask)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error: " in done.stderr
+    assert said in done.stderr
+    assert mask.read_text() == "an earlier mask"
+
+
+@pytest.mark.parametrize("program", ["annotate.sh", "annotate.py"])
+def test_a_gateway_that_is_away_is_named(tmp_path: Path, program: str) -> None:
+    image, url = tmp_path / "image.nrrd", f"http://127.0.0.1:{free_port()}"
+    noisy_volume().write(image)
+    sizes = ["40", "36", "32", "1", "1", "1"]
+    words = (
+        [str(image), *POINTS, "mask.nrrd"] if program == "annotate.sh" else [str(image), *sizes, "mask.raw", *POINTS]
+    )
+    command = ["bash" if program == "annotate.sh" else sys.executable, str(EXAMPLES / program), url, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"error: no answer from {url}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_refusal_is_said_in_the_gateways_words(url: str, tmp_path: Path) -> None:
