@@ -1,4 +1,4 @@
-"""The doors of AIAA, ITK-SNAP and MONAI Label, with requests that no viewer should send.
+"""The doors of AIAA, ITK-SNAP, MONAI Label and nnInteractive, with requests that no viewer should send.
 
 Each is answered, with no fault of the gateway's own; no file comes into being outside of its state folder, and its
 memory stays. ``FUZZ_EXAMPLES=400`` sends 10,000 requests to each door, instead of 100; ``FUZZ_SEED`` draws others.
@@ -26,7 +26,9 @@ from gateway.triton.local.server import LocalTriton
 from tests.gateway.http.itksnap.snap_client import encode_image
 from tests.gateway.process import GatewayProcess, gateway_process
 from tests.gateway.prompts import POINTS
+from tests.gateway.robustness.fuzzing import GROWTH_BYTES
 from tests.gateway.robustness.http_fuzzing import FilePart, Mutator, WireRequest
+from tests.gateway.robustness.nninteractive_requests import NnInteractiveRequests
 from tests.support.images import noisy_volume
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
@@ -35,8 +37,6 @@ pytestmark = [pytest.mark.triton, pytest.mark.slow]
 
 CASES = 25 * int(os.environ.get("FUZZ_EXAMPLES", "4"))
 SEED = int(os.environ.get("FUZZ_SEED", "20261202"))
-# As in the test of gRPC's calls.
-GROWTH_BYTES = 64 * 2**20
 SIX = POINTS.astype(int).tolist()
 SQUARE = [[2, 1], [6, 1], [10, 1], [10, 5], [10, 9], [6, 9], [2, 9], [2, 5]]
 
@@ -250,6 +250,7 @@ DOORS: dict[str, Callable[[Mutator, bytes], Requests]] = {
     "aiaa": AiaaRequests,
     "itksnap": SnapRequests,
     "monailabel": MonaiRequests,
+    "nninteractive": lambda site, _: NnInteractiveRequests(site, noisy_volume()),
 }
 
 
@@ -287,8 +288,7 @@ def test_whatever_comes_is_answered(process: GatewayProcess, tmp_path: Path, doo
     print(f"{door}: {dict(codes)}; {growth / 2**20:+.1f} MiB after {CASES // 5} cases")  # noqa: T201
     assert codes[200] > CASES // 20
     assert growth < GROWTH_BYTES
-    assert process.running.poll() is None
-    assert files() == before_files
+    assert (process.running.poll(), files()) == (None, before_files)
     for folder in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/"), ROOT, ROOT.parent, process.state):
         assert not list(folder.glob(f"*{escape}*"))
     assert not list(process.state.rglob(f"*{escape}*"))
