@@ -74,7 +74,7 @@ def test_a_batch_makes_drafts_of_the_dataset(gateway: Gateway, viewer: HttpSite,
     assert np.array_equal(read_mask(draft.content, tmp_path / "draft.nrrd", IMAGE), expected)
     assert viewer.get(f"/datastore/label?label={digest}&tag=final").status_code == 404
     listed = viewer.get("/datastore/?output=all").json()["objects"][digest]["labels"]
-    assert list(listed) == ["original"]
+    assert list(listed) == ["original", "version_1"]
     assert listed["original"]["info"]["params"]["model"] == MODEL
 
 
