@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.core.datasets import AnnotationRow, AnnotationState
 from sixpoint.errors import InvalidArgument, NotFound
@@ -15,8 +15,8 @@ __all__ = [
     "ORIGINAL",
     "check_new_tag",
     "check_tag",
+    "choose_label",
     "describe_label",
-    "has_tag",
     "label_file_name",
     "read_label_names",
     "read_review",
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 FINAL, ORIGINAL = "final", "original"
-"""Tags of labels: what people saved, or accepted, and what a model made."""
+"""Tags of labels: what counts of what people saved, or accepted, and what a model made."""
 # What 3D Slicer's reviewers call the versions of a label, which are numbered here, too.
 _VERSION = re.compile(r"version_([1-9][0-9]{0,5})")
 _TAGS = "final (what people saved), original (what a model made) and version_1, version_2, ..."
@@ -89,9 +89,27 @@ def version_tag(version: int) -> str:
     return f"version_{version}"
 
 
-def has_tag(row: AnnotationRow, tag: str) -> bool:
-    """Whether an annotation has a tag; empty stands for any."""
-    return tag in ("", tag_of(row), version_tag(row.version))
+def choose_label(rows: Sequence[AnnotationRow], tag: str) -> AnnotationRow | None:
+    """Return the annotation that stands for a tag; None if there is none.
+
+    The final label is that of a decision between people who disagreed, else the latest one that is not rejected. Only
+    where a reviewer flagged all, it is the latest of those, with the reason; never one that a decision was against.
+
+    Args:
+        rows: All annotations of an image, the latest first.
+        tag: The tag; empty for the final label, or that of a model where people have none that counts.
+    """
+    if tag not in ("", FINAL):
+        return next((row for row in rows if tag in (tag_of(row), version_tag(row.version))), None)
+    people = [row for row in rows if tag_of(row) == FINAL]
+    accepted = [row for row in people if row.state is AnnotationState.ACCEPTED]
+    if {row.adjudicated_by for row in rows}.intersection(row.id for row in accepted):
+        # What was accepted before the decision, of whomever, does not count any more.
+        return max(accepted, key=lambda row: row.review.time if row.review else row.created)
+    counting = [row for row in people if row.state is not AnnotationState.REJECTED]
+    drafts = [row for row in rows if not tag and tag_of(row) == ORIGINAL]
+    flagged = [row for row in people if not row.adjudicated_by]
+    return next(iter([*counting, *drafts, *flagged]), None)
 
 
 def check_tag(tag: str) -> None:

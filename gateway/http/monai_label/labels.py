@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
@@ -20,12 +21,11 @@ from gateway.http.monai_label.label_info import (
     ORIGINAL,
     check_new_tag,
     check_tag,
+    choose_label,
     describe_label,
-    has_tag,
     label_file_name,
     read_label_names,
     read_review,
-    tag_of,
     version_tag,
 )
 from gateway.http.monai_label.tasks import NO_DATASET
@@ -42,8 +42,7 @@ __all__ = ["Labels"]
 _NO_LABEL = "nobody has saved a label of this image yet"
 _NO_VERSION = "the label of this image has no such version; GET /datastore/?output=all lists those that it has"
 _NO_DRAFT = "no model has made a draft of this image; start a batch (POST /batch/infer/{model})"
-# Annotations of one image, among which those of a tag are looked for.
-_PAGE = 50
+_PAGE = 1000
 
 
 class Labels:
@@ -109,7 +108,7 @@ class Labels:
         return JSONResponse({"image": handle.digest, "label": handle.digest, "version": saved.version})
 
     async def get(self, call: Call) -> Response:
-        """``GET /datastore/label``: the latest annotation of an image, as NRRD, with the dataset's numbers."""
+        """``GET /datastore/label``: an annotation of an image, as NRRD, with the dataset's numbers."""
         handle, row = await self._find(call, "label")
         record = await self._images.describe(handle.digest, principal=call.principal)
         row = await self._annotations.get(row.id, principal=call.principal)
@@ -154,21 +153,23 @@ class Labels:
 
     async def described(self, call: Call) -> dict[str, dict[str, object]]:
         """What belongs to the labels of all images, by digest and tag; nothing without a dataset."""
-        found: dict[str, dict[str, object]] = {}
-        versions: dict[str, dict[str, object]] = {}
+        by_image: dict[str, list[AnnotationRow]] = {}
+        for row in await self._rows(call) if self._dataset else ():
+            by_image.setdefault(row.image_digest, []).append(row)
+        return {digest: _describe_tags(rows) for digest, rows in by_image.items()}
+
+    async def _rows(self, call: Call, digest: str = "") -> list[AnnotationRow]:
+        """All annotations of the dataset, or of one image, the latest first."""
+        rows: list[AnnotationRow] = []
         token = ""
-        while self._dataset:
-            page = await self._annotations.page(self._dataset, principal=call.principal, size=1000, token=token)
-            for row in page.entries:
-                # The latest comes first; reviewers number a new version after the last one that is listed.
-                tags = found.setdefault(row.image_digest, {})
-                label = {"ext": ".nrrd", "info": describe_label(row)}
-                tags.setdefault(tag_of(row), label)
-                versions.setdefault(row.image_digest, {})[version_tag(row.version)] = label
+        while True:
+            page = await self._annotations.page(
+                self._dataset, principal=call.principal, digest=digest, size=_PAGE, token=token
+            )
+            rows += page.entries
             token = page.next_token
             if not token:
-                break
-        return {digest: tags | dict(reversed(versions[digest].items())) for digest, tags in found.items()}
+                return rows
 
     async def _check_tag(self, call: Call, handle: ImageHandle) -> None:
         """Refuse a new label with a tag that it cannot have."""
@@ -177,24 +178,25 @@ class Labels:
         check_new_tag(call.request.query_params.get("tag", ""), latest)
 
     async def _find(self, call: Call, parameter: str) -> tuple[ImageHandle, AnnotationRow]:
-        """The latest annotation of an image with a tag, or with any if the call names none."""
+        """The annotation of an image that stands for a tag; without one, the final label, or else a model's."""
         self._require_dataset()
         query = call.request.query_params
         handle, tag = self._names.find(call.principal, query.get(parameter, "")), query.get("tag", "")
         check_tag(tag)
         await self._images.describe(handle.digest, principal=call.principal)
-        token = ""
-        while True:
-            page = await self._annotations.page(
-                self._dataset, principal=call.principal, digest=handle.digest, size=_PAGE, token=token
-            )
-            for row in page.entries:
-                if has_tag(row, tag):
-                    return handle, row
-            token = page.next_token
-            if not token:
-                raise NotFound(_NO_DRAFT if tag == ORIGINAL else _NO_VERSION if tag not in ("", FINAL) else _NO_LABEL)
+        row = choose_label(await self._rows(call, handle.digest), tag)
+        if row is None:
+            raise NotFound(_NO_DRAFT if tag == ORIGINAL else _NO_VERSION if tag not in ("", FINAL) else _NO_LABEL)
+        return handle, row
 
     def _require_dataset(self) -> None:
         if not self._dataset:
             raise FailedPrecondition(NO_DATASET)
+
+
+def _describe_tags(rows: Sequence[AnnotationRow]) -> dict[str, object]:
+    """What belongs to the labels of an image by tag; reviewers number a new version after the last that is listed."""
+    chosen = {tag: choose_label(rows, tag) for tag in (FINAL, ORIGINAL)}
+    tags = {tag: row for tag, row in chosen.items() if row is not None}
+    tags |= {version_tag(row.version): row for row in reversed(rows)}
+    return {tag: {"ext": ".nrrd", "info": describe_label(row)} for tag, row in tags.items()}
