@@ -57,10 +57,15 @@ def samples(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def mypy_options(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Options of both runs of mypy, with one cache, so that the second does not read the whole library again."""
+    return ("--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={tmp_path_factory.mktemp('mypy')}")
+
+
 @needs("mypy")
-def test_the_samples_pass_mypy(samples: Path) -> None:
-    options = ("--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={samples / '.cache'}")
-    done = check("mypy", *options, ".", folder=samples, MYPYPATH=str(ROOT))
+def test_the_samples_pass_mypy(samples: Path, mypy_options: tuple[str, ...]) -> None:
+    done = check("mypy", *mypy_options, ".", folder=samples, MYPYPATH=str(ROOT))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -84,14 +89,13 @@ def test_the_public_interface_is_typed_in_whole(tmp_path: Path) -> None:
 
 
 @needs("mypy")
-def test_a_misspelt_frame_is_found_by_a_type_checker(tmp_path: Path) -> None:
+def test_a_misspelt_frame_is_found_by_a_type_checker(tmp_path: Path, mypy_options: tuple[str, ...]) -> None:
     (tmp_path / "sample.py").write_text(
         "import sixpoint\n"
         'sixpoint.Click((1, 2, 3), frame="lps")\n'
         'sixpoint.Click((1, 2, 3), frame="scanner")\n'
         "sixpoint.open_sesion\n"
     )
-    options = ("--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={tmp_path / '.cache'}")
-    done = check("mypy", *options, "sample.py", folder=tmp_path, MYPYPATH=str(ROOT))
+    done = check("mypy", *mypy_options, "sample.py", folder=tmp_path, MYPYPATH=str(ROOT))
     lines = [line.split(":")[1] for line in done.stdout.splitlines() if ": error:" in line]
     assert lines == ["3", "4"], done.stdout
