@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from gateway.core.jobs import JobCounts, JobMaintenance
+from gateway.core.jobs import SILENT_SECONDS, JobCounts, JobMaintenance
 from gateway.core.runtime import Admission
 from gateway.core.runtime.ids import new_id
 from gateway.settings import Settings
@@ -78,7 +78,9 @@ class JobWorkers:
             now = time.time()
             # Whoever can do nothing without the database says so.
             with contextlib.suppress(SixpointError):
-                self._jobs = await self._maintenance.read(lambda upkeep, now=now: upkeep.counts(now=now))  # type: ignore[misc]
+                self._jobs = await self._maintenance.read(
+                    lambda upkeep, now=now: upkeep.counts(now=now, since=now - SILENT_SECONDS)  # type: ignore[misc]
+                )
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _tell_prompts(self) -> None:
@@ -135,10 +137,9 @@ class JobWorkers:
                 with contextlib.suppress(ProcessLookupError):
                     process.terminate()
                 await _ended(process, self._settings.drain_seconds)
-            now = time.time()
             with contextlib.suppress(SixpointError):
-                # What it ran is taken at once, and not only when its lease ends.
-                await self._maintenance.write(lambda upkeep: upkeep.release(worker, now=now))
+                # What it ran goes back at once, and not only after its silence.
+                await self._maintenance.write(lambda upkeep: upkeep.release(worker))
 
     def _environment(self) -> dict[str, str]:
         settings = self._settings

@@ -223,7 +223,7 @@ class Gateway:
         with disk_errors():
             restrict(self._settings.state_folder)
         async with contextlib.AsyncExitStack() as stack:
-            for part in (self._stores.database, self._stores.images):
+            for part in (self._stores.database, self._stores.job_queue, self._stores.images):
                 stack.push_async_callback(part.stop)
                 await part.start()
             yield

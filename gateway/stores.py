@@ -13,6 +13,7 @@ from gateway.settings import Settings
 from gateway.storage import (
     Blobs,
     Database,
+    DbosQueue,
     dataset_repository,
     image_maintenance,
     image_repository,
@@ -43,6 +44,7 @@ class Stores:
         saved: Transactions of datasets and annotations.
         datasets: All datasets.
         annotations: All saved annotations.
+        job_queue: Queue of jobs.
         jobs: Transactions of jobs.
         job_upkeep: Transactions of workers.
         expiry: The end of sessions that nobody uses.
@@ -84,8 +86,9 @@ class Stores:
         self.saved = dataset_repository(self.database, audited=settings.audit)
         self.datasets = Datasets(repository=self.saved, auditor=self.auditor)
         self.annotations = Annotations(repository=self.saved, auditor=self.auditor)
-        self.jobs = job_repository(self.database, audited=settings.audit)
-        self.job_upkeep = job_maintenance(self.database)
+        self.job_queue = DbosQueue(self.database)
+        self.jobs = job_repository(self.database, self.job_queue, audited=settings.audit)
+        self.job_upkeep = job_maintenance(self.database, self.job_queue)
         self.expiry = SessionExpiry(maintenance=maintenance, cache=cache, idle=settings.session_idle_seconds)
 
     async def remove_old_audit(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 
-from gateway.core.jobs import JobRunner, PatientInference, PromptWatch
+from gateway.core.jobs import SILENT_SECONDS, JobMaintenance, JobRunner, JobSweep, PatientInference, PromptWatch
 from gateway.core.runtime import NO_OBSERVER, Catalog, CorePool, FairInference
 from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.process.disk_errors import disk_errors
@@ -16,8 +17,10 @@ from gateway.core.runtime.process.private_files import restrict
 from gateway.edges import Workers, make_services
 from gateway.from_settings import prompt_admission, segmentation_admission, upload_places
 from gateway.settings import Settings
+from gateway.storage import taking_runs
 from gateway.stores import Stores
 from gateway.triton.pool import TritonPool
+from sixpoint.errors import SixpointError
 from sixpoint.preprocessing import _native
 
 __all__ = ["Worker"]
@@ -84,24 +87,31 @@ class Worker:
                     admissions=(prompts, segmentation_admission(settings)),
                     uploads=upload_places(settings),
                 )
-                runner = JobRunner(
-                    self._id,
-                    repository=stores.jobs,
-                    maintenance=stores.job_upkeep,
-                    kinds=services.job_kinds,
-                    at_once=settings.worker_jobs,
-                    tenant_limit=settings.tenant_running_jobs,
+                runner = JobRunner(self._id, repository=stores.jobs, kinds=services.job_kinds)
+                sweep = JobSweep(
+                    self._id, maintenance=stores.job_upkeep, queue=stores.job_queue, runs=lambda: runner.runs
                 )
-                beside = [triton.run, FreedMemory().run, *([stores.audit.run] if stores.audit else [])]
+                # Whoever takes a run must be known to be alive.
+                await sweep.beat()
+                beside = [triton.run, FreedMemory().run, sweep.run, *([stores.audit.run] if stores.audit else [])]
                 background = [asyncio.create_task(run()) for run in beside]
                 try:
                     await _until_ready(catalog, stop)
-                    _log.info("worker ready", extra={"worker": self._id})
-                    await _run(runner, stop, idle=idle)
+                    async with taking_runs(
+                        stores.job_queue,
+                        runner.carry_out,
+                        worker=self._id,
+                        at_once=settings.worker_jobs,
+                        tenant_limit=settings.tenant_running_jobs,
+                        stop=runner.stop,
+                    ):
+                        _log.info("worker ready", extra={"worker": self._id})
+                        await _wait(runner, stores.job_upkeep, stop, idle=idle)
                 finally:
                     for task in background:
                         task.cancel()
                     await asyncio.gather(*background, return_exceptions=True)
+                    await sweep.leave()
         finally:
             workers.prompts.shutdown()
             workers.segmentations.shutdown()
@@ -109,16 +119,22 @@ class Worker:
             _log.info("worker stopped", extra={"worker": self._id})
 
 
-async def _run(runner: JobRunner, stop: asyncio.Event, *, idle: float | None) -> None:
-    running = asyncio.create_task(runner.run())
+async def _wait(runner: JobRunner, maintenance: JobMaintenance, stop: asyncio.Event, *, idle: float | None) -> None:
+    """Wait until an event is set, or there has been no job for some seconds, and none waits."""
+    while not stop.is_set():
+        await asyncio.sleep(_POLL_SECONDS)
+        if idle is not None and runner.idle_seconds > idle and not await _waits(maintenance):
+            return
+
+
+async def _waits(maintenance: JobMaintenance) -> bool:
+    """Whether a job waits, or nobody can tell."""
+    now = time.time()
     try:
-        while not stop.is_set() and not running.done():
-            await asyncio.sleep(_POLL_SECONDS)
-            if idle is not None and runner.idle_seconds > idle:
-                return
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        counts = await maintenance.read(lambda upkeep: upkeep.counts(now=now, since=now - SILENT_SECONDS))
+    except SixpointError:
+        return True
+    return counts.waiting > 0
 
 
 async def _until_ready(catalog: Catalog, stop: asyncio.Event) -> None:
@@ -133,7 +149,7 @@ async def _started(settings: Settings, stores: Stores) -> AsyncIterator[None]:
     with disk_errors():
         restrict(settings.state_folder)
     async with contextlib.AsyncExitStack() as stack:
-        for part in (stores.database, stores.images):
+        for part in (stores.database, stores.job_queue, stores.images):
             stack.push_async_callback(part.stop)
             await part.start()
         yield

@@ -2,6 +2,7 @@
 
 from gateway.storage.blobs import Blobs
 from gateway.storage.database import Database
+from gateway.storage.jobs import DbosQueue, taking_runs
 from gateway.storage.repository import (
     dataset_repository,
     image_maintenance,
@@ -15,6 +16,7 @@ from gateway.storage.repository import (
 __all__ = [
     "Blobs",
     "Database",
+    "DbosQueue",
     "dataset_repository",
     "image_maintenance",
     "image_repository",
@@ -22,4 +24,5 @@ __all__ = [
     "job_repository",
     "session_maintenance",
     "session_repository",
+    "taking_runs",
 ]

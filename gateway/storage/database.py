@@ -72,6 +72,18 @@ class Database:
         # SQLite itself polls with growing pauses; this queue is fair, and wakes at once.
         self._writer = FairExecutor(1, thread_name_prefix="database-writer") if self._sqlite else self._threads
 
+    @property
+    def queue_url(self) -> str:
+        """URL of the database, with its password, for the library that keeps the queue of jobs."""
+        return self._url.render_as_string(hide_password=False)
+
+    def queue_engine(self, connections: int) -> Engine:
+        """Another engine for the library that keeps the queue of jobs, with so many connections at most."""
+        if not self._sqlite:
+            return _postgresql(self._url, connections)
+        # It reads before it writes, so it needs the lock from the beginning: others could write in between.
+        return _sqlite(self._url, connections).execution_options(sixpoint_writes=True)
+
     async def start(self) -> None:
         """Migrate the tables to this version; several processes may do so at once.
 

@@ -32,7 +32,7 @@ jobs = Table(
     Column("ended", Double, nullable=False, comment="0 before"),
     Column("not_before", Double, nullable=False, comment="no worker takes it before"),
     Column("worker", String(32), nullable=False, comment="empty without one"),
-    Column("lease", Double, nullable=False, comment="the worker has it until then"),
+    Column("run", String(32), server_default="", nullable=False, comment="its entry in the queue; empty without one"),
     Index(None, "state", "not_before"),
     Index(None, "tenant", "created", "id"),
 )
@@ -55,4 +55,4 @@ heartbeats = Table(
     Column("name", String(40), primary_key=True),
     Column("time", Double, nullable=False),
 )
-"""When something happened last: \"prompt\", while a job runs."""
+"""When something happened last: "prompt" while a job runs, "sweep", and "worker/ID" is alive."""

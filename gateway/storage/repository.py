@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from gateway.storage.database import Database
 from gateway.storage.datasets import SqlDatasetWriter, SqlTraceReader
 from gateway.storage.image_records import SqlImageReader, SqlImageUpkeep, SqlImageWriter
-from gateway.storage.jobs import SqlJobReader, SqlJobUpkeep, SqlJobWriter
+from gateway.storage.jobs import DbosQueue, SqlJobReader, SqlJobUpkeep, SqlJobWriter
 from gateway.storage.scopes import AllTenants, TenantScope
 from gateway.storage.sessions.session_changes import SqlSessionWriter
 from gateway.storage.sessions.session_queries import SqlSessionReader
@@ -106,11 +106,13 @@ def image_maintenance(database: Database) -> SqlMaintenance[SqlImageUpkeep]:
     return SqlMaintenance(database, upkeep=SqlImageUpkeep)
 
 
-def job_repository(database: Database, *, audited: bool = False) -> SqlRepository[SqlJobReader, SqlJobWriter]:
-    """The repository of jobs; audited if changes are noted in the audit log."""
-    return SqlRepository(database, reader=SqlJobReader, writer=partial(SqlJobWriter, audited=audited))
+def job_repository(
+    database: Database, queue: DbosQueue, *, audited: bool = False
+) -> SqlRepository[SqlJobReader, SqlJobWriter]:
+    """The repository of jobs and their queue; audited if changes are noted in the audit log."""
+    return SqlRepository(database, reader=SqlJobReader, writer=partial(SqlJobWriter, queue=queue, audited=audited))
 
 
-def job_maintenance(database: Database) -> SqlMaintenance[SqlJobUpkeep]:
+def job_maintenance(database: Database, queue: DbosQueue) -> SqlMaintenance[SqlJobUpkeep]:
     """The transactions of workers."""
-    return SqlMaintenance(database, upkeep=SqlJobUpkeep)
+    return SqlMaintenance(database, upkeep=partial(SqlJobUpkeep, queue=queue))

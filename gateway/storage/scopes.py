@@ -40,6 +40,11 @@ class Scope:
         self._conn = conn
 
     @property
+    def connection(self) -> Connection:
+        """The connection, for libraries that run statements of their own in the same transaction."""
+        return self._conn
+
+    @property
     def dialect(self) -> str:
         """Name of the database's dialect: ``sqlite`` or ``postgresql``."""
         return self._conn.dialect.name

@@ -12,13 +12,23 @@ from gateway.core.jobs.programs import (
     run_process,
 )
 from gateway.core.jobs.prompts_first import PatientInference, PromptWatch
-from gateway.core.jobs.records import ENDED, JobCounts, JobCursor, JobLine, JobRow, JobState, Request
-from gateway.core.jobs.repository import JobMaintenance, JobReader, JobRepository, JobUpkeep, JobWriter
+from gateway.core.jobs.records import ENDED, SILENT_SECONDS, JobCounts, JobCursor, JobLine, JobRow, JobState, Request
+from gateway.core.jobs.repository import (
+    JobMaintenance,
+    JobQueue,
+    JobReader,
+    JobRepository,
+    JobUpkeep,
+    JobWriter,
+    UnfinishedJob,
+)
 from gateway.core.jobs.runner import JobRunner
 from gateway.core.jobs.segmenting import SegmentJobs, SegmentParameters
+from gateway.core.jobs.sweep import JobSweep
 
 __all__ = [
     "ENDED",
+    "SILENT_SECONDS",
     "DatasetFolders",
     "DraftComparer",
     "EvaluateJobs",
@@ -30,11 +40,13 @@ __all__ = [
     "JobLine",
     "JobMaintenance",
     "JobParameters",
+    "JobQueue",
     "JobReader",
     "JobRepository",
     "JobRow",
     "JobRunner",
     "JobState",
+    "JobSweep",
     "JobUpkeep",
     "JobWriter",
     "Jobs",
@@ -46,5 +58,6 @@ __all__ = [
     "SegmentJobs",
     "SegmentParameters",
     "TrainJobs",
+    "UnfinishedJob",
     "run_process",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
@@ -12,10 +13,17 @@ from gateway.core.access import NO_AUDIT, Action, AuditEntry, Auditor, Principal
 from gateway.core.datasets import Page
 from gateway.core.jobs.kinds import JobKinds
 from gateway.core.jobs.records import ENDED, JobCursor, JobLine, JobRow, JobState, Request
-from gateway.core.jobs.repository import JobReader, JobRepository, JobWriter
+from gateway.core.jobs.repository import JobQueue, JobReader, JobRepository, JobWriter
 from gateway.core.runtime.ids import new_id
 from gateway.core.sessions.listing import check_page_size
-from sixpoint.errors import FailedPrecondition, InvalidArgument, JobNotFound, ResourceExhausted, Violation
+from sixpoint.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    JobNotFound,
+    ResourceExhausted,
+    SixpointError,
+    Violation,
+)
 
 __all__ = ["Jobs"]
 
@@ -31,6 +39,7 @@ class Jobs:
 
     Args:
         repository: Transactions of jobs.
+        queue: Queue of the jobs.
         kinds: Kinds of jobs.
         tenant_limit: Number of jobs of one tenant that may wait or run.
         auditor: Takes notes of jobs that are read.
@@ -41,12 +50,14 @@ class Jobs:
         self,
         *,
         repository: JobRepository,
+        queue: JobQueue,
         kinds: JobKinds,
         tenant_limit: int,
         auditor: Auditor = NO_AUDIT,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._repository = repository
+        self._queue = queue
         self._kinds = kinds
         self._limit = tenant_limit
         self._auditor = auditor
@@ -91,6 +102,7 @@ class Jobs:
             state=JobState.QUEUED,
             priority=priority,
             created=self._now(),
+            run=new_id(),
         )
 
         def work(records: JobWriter) -> JobRow:
@@ -98,6 +110,7 @@ class Jobs:
             self._check_room(records)
             records.drop_ended(keep=_KEPT)
             records.insert_job(row)
+            records.enqueue(row)
             records.audit(AuditEntry(principal, Action.CREATE_JOB, row.id))
             return row
 
@@ -161,8 +174,7 @@ class Jobs:
                 row,
                 await self._repository.read(lambda records: _require(records.job(job_id)), tenant=principal.tenant),
             )
-            # Leases are the workers' own business.
-            if replace(seen, lease=0.0) != replace(row, lease=0.0):
+            if seen != row:
                 yield row
 
     async def cancel(self, job_id: str, *, principal: Principal) -> JobRow:
@@ -201,22 +213,30 @@ class Jobs:
     async def _change(
         self, job_id: str, request: Request, waiting: Mapping[JobState, JobState], *, principal: Principal
     ) -> JobRow:
-        now = self._now()
+        now, run = self._now(), new_id()
 
-        def work(records: JobWriter) -> JobRow:
+        def work(records: JobWriter) -> tuple[JobRow, str]:
             records.lock_jobs()
             row = _require(records.lock_job(job_id))
             check_may_change(principal, owner=row.owner, what="job")
             changed = _changed(row, request, waiting, now=now)
             if changed == row:
-                return row
+                return row, ""
             if row.state is JobState.FAILED:
                 self._check_room(records)
+            if changed.state is JobState.QUEUED:
+                changed = replace(changed, run=run)
+                records.enqueue(changed)
             records.update_job(changed)
             records.audit(AuditEntry(principal, Action.CHANGE_JOB, job_id))
-            return changed
+            return changed, row.run if row.state is JobState.QUEUED else ""
 
-        return await self._repository.write(work, tenant=principal.tenant)
+        changed, waiting_run = await self._repository.write(work, tenant=principal.tenant)
+        if waiting_run:
+            # One that stays in the queue is void, and costs a worker a look at it.
+            with contextlib.suppress(SixpointError):
+                await self._queue.withdraw([waiting_run])
+        return changed
 
     def _check_room(self, records: JobReader) -> None:
         if records.count_unfinished() >= self._limit:

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ENDED", "JobCounts", "JobCursor", "JobLine", "JobRow", "JobState", "Request"]
+__all__ = ["ENDED", "SILENT_SECONDS", "JobCounts", "JobCursor", "JobLine", "JobRow", "JobState", "Request"]
 
 JobCursor = tuple[float, str]
 """Position in a list of jobs: time of creation and id of the last one of a page."""
+
+SILENT_SECONDS = 20.0
+"""A worker that is silent for so long has lost its jobs."""
 
 
 class JobState(enum.StrEnum):
@@ -62,7 +65,7 @@ class JobRow:
         ended: Time when it ended; 0 before.
         not_before: Time before which no worker takes it.
         worker: Id of the worker that runs it; empty without one.
-        lease: Time until which that worker has it, unless it says that it is alive.
+        run: Id of its entry in the queue: another one each time that it is queued. What an older one brings is void.
     """
 
     id: str
@@ -86,7 +89,7 @@ class JobRow:
     ended: float = 0.0
     not_before: float = 0.0
     worker: str = ""
-    lease: float = 0.0
+    run: str = ""
 
     def seconds_left(self, now: float) -> float:
         """Estimate how many seconds the job still takes; 0 if that is not known."""
@@ -116,8 +119,8 @@ class JobCounts:
     """Jobs of all tenants that have not ended.
 
     Attributes:
-        waiting: Number of those that a worker should take now.
-        running: Number of those that a worker has.
+        waiting: Number of those that a worker should take now; those of dead workers are among them.
+        running: Number of those that a worker runs.
     """
 
     waiting: int

@@ -12,6 +12,8 @@ from gateway.core.jobs import JobRow
 from gateway.storage.audited import AuditedWriter
 from gateway.storage.job_tables import job_lines, jobs
 from gateway.storage.jobs.job_queries import COLUMNS, ENDED_STATES, SqlJobReader, job_of
+from gateway.storage.jobs.job_queue import DbosQueue
+from gateway.storage.scopes import TenantScope
 
 __all__ = ["SqlJobWriter", "stored_job"]
 
@@ -23,8 +25,13 @@ class SqlJobWriter(AuditedWriter, SqlJobReader):
 
     Args:
         scope: The scope.
+        queue: The queue.
         audited: Whether entries are written to the audit log.
     """
+
+    def __init__(self, scope: TenantScope, *, queue: DbosQueue, audited: bool = False) -> None:
+        super().__init__(scope, audited=audited)
+        self._queue = queue
 
     def lock_job(self, job_id: str) -> JobRow | None:
         """The job of this id; until this transaction ends, no other one changes it."""
@@ -47,6 +54,10 @@ class SqlJobWriter(AuditedWriter, SqlJobReader):
         """Store a job that was locked."""
         values = {key: value for key, value in stored_job(row).items() if key not in ("id", "tenant", "parameters")}
         self._scope.execute(update(jobs).where(self._scope.of(jobs), jobs.c.id == row.id).values(**values))
+
+    def enqueue(self, row: JobRow, *, delay: float = 0.0) -> None:
+        """Add the run of a job to the queue, in this transaction."""
+        self._queue.enqueue(self._scope.connection, row, tenant=self._scope.tenant, delay=delay)
 
     def append_lines(self, job_id: str, lines: Sequence[tuple[float, str]], *, keep: int) -> None:
         """Add lines, each with its time, to the log of a job, of which the last ones are kept."""

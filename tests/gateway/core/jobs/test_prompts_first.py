@@ -15,7 +15,7 @@ from gateway.core.jobs import JobRow, JobState, PromptWatch
 from gateway.core.runtime import Admission
 from gateway.job_workers import JobWorkers
 from gateway.settings import Settings
-from gateway.storage import Database, job_maintenance, job_repository
+from gateway.storage import Database, DbosQueue, job_maintenance, job_repository
 
 CLICKED = 1000.0
 PATIENCE = 60.0
@@ -31,7 +31,7 @@ class Patches:
 
     def __init__(self, database: Database, *, max_wait: float = 600.0) -> None:
         self.now, self.at_once, self.asked, self._active = CLICKED, 0, 0, 0
-        self.watch = PromptWatch(job_maintenance(database), max_wait=max_wait, now=self._clock)
+        self.watch = PromptWatch(job_maintenance(database, DbosQueue(database)), max_wait=max_wait, now=self._clock)
 
     def _clock(self) -> float:
         self.asked += 1
@@ -61,7 +61,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def _click(database: Database) -> None:
-    await job_maintenance(database).write(lambda upkeep: upkeep.mark_prompt(now=CLICKED))
+    await job_maintenance(database, DbosQueue(database)).write(lambda upkeep: upkeep.mark_prompt(now=CLICKED))
 
 
 async def test_without_people_patches_go_as_many_at_once_as_they_are_sent(database: Database) -> None:
@@ -100,9 +100,11 @@ async def test_a_gateway_tells_its_workers_and_all_others_that_somebody_waits_fo
 ) -> None:
     """A worker that writes down what it is told, and a job that looks as if it ran."""
     now = time.time()
-    row = JobRow("a", "default", "ada", 3, "segment", {}, JobState.RUNNING, now, worker="other", lease=now + 600.0)
-    queued = replace(row, id="b", state=JobState.QUEUED, worker="", lease=0.0)
-    repository, maintenance = job_repository(database, audited=False), job_maintenance(database)
+    row = JobRow("a", "default", "ada", 3, "segment", {}, JobState.RUNNING, now, worker="other")
+    queued = replace(row, id="b", state=JobState.QUEUED, worker="")
+    queue = DbosQueue(database)
+    repository, maintenance = job_repository(database, queue), job_maintenance(database, queue)
+    await maintenance.write(lambda upkeep: upkeep.beat("other", now=now + 600.0))
     for each in (row, queued):
         await repository.write(lambda records, each=each: records.insert_job(each), tenant="default")  # type: ignore[misc]
     prompts, note = Admission(budget=1, max_active=1), tmp_path / "told"

@@ -7,11 +7,9 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -25,10 +23,12 @@ from gateway.core.jobs import (
     JobRunner,
     Jobs,
     JobState,
+    JobSweep,
     JobWriter,
     run_process,
 )
-from gateway.storage import Database, job_maintenance, job_repository
+from gateway.storage import Database, DbosQueue, job_maintenance, job_repository, taking_runs
+from gateway.storage.migrations import downgrade
 from sixpoint.errors import (
     FailedPrecondition,
     InvalidArgument,
@@ -71,36 +71,42 @@ class Place:
     """Jobs on a database, and workers that run them."""
 
     def __init__(self, database: Database) -> None:
-        self.repository, self.maintenance = job_repository(database, audited=True), job_maintenance(database)
+        self.database = database
+        self.queue = DbosQueue(database)
+        self.repository = job_repository(database, self.queue, audited=True)
+        self.maintenance = job_maintenance(database, self.queue)
         self.kind = Work(self._nothing)
         self.kinds = JobKinds([self.kind])
-        self.jobs = Jobs(repository=self.repository, kinds=self.kinds, tenant_limit=3)
+        self.jobs = Jobs(repository=self.repository, queue=self.queue, kinds=self.kinds, tenant_limit=3)
 
     async def _nothing(self, context: JobContext) -> None:
         context.progress(1, 1)
 
-    def runner(self, worker: str = "w", *, ahead: float = 0.0) -> JobRunner:
-        """A worker; one whose clock is ahead sees the ends of leases and pauses."""
-        return JobRunner(
-            worker,
-            repository=self.repository,
-            maintenance=self.maintenance,
-            kinds=self.kinds,
-            at_once=2,
-            tenant_limit=2,
-            poll=0.02,
-            store=0.05,
-            now=lambda: time.time() + ahead,
-        )
-
     @contextlib.asynccontextmanager
-    async def working(self, worker: str = "w", *, ahead: float = 0.0) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.runner(worker, ahead=ahead).run())
+    async def working(self, worker: str = "w", *, sweeps: bool = False) -> AsyncIterator[JobRunner]:
+        """Run a worker; one that sweeps takes others for dead that are silent for a second."""
+        runner = JobRunner(worker, repository=self.repository, kinds=self.kinds, store=0.05, first_pause=0.01)
+        sweep = JobSweep(
+            worker,
+            maintenance=self.maintenance,
+            queue=self.queue,
+            runs=lambda: runner.runs,
+            beat=0.2,
+            interval=0.2,
+            silent=1.0,
+        )
+        await sweep.beat()
+        task = asyncio.create_task(sweep.run()) if sweeps else None
         try:
-            yield
+            async with taking_runs(
+                self.queue, runner.carry_out, worker=worker, at_once=2, tenant_limit=2, stop=runner.stop, poll=0.05
+            ):
+                yield runner
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            if task:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await sweep.leave()
 
     async def until(self, job_id: str, wanted: Callable[[JobRow], bool]) -> JobRow:
         async with asyncio.timeout(PATIENCE):
@@ -115,7 +121,10 @@ class Place:
 async def place(database_url: str) -> AsyncIterator[Place]:
     database = Database(database_url)
     await database.start()
-    yield Place(database)
+    place = Place(database)
+    await place.queue.start()
+    yield place
+    await place.queue.stop()
     await database.stop()
 
 
@@ -173,13 +182,11 @@ async def test_what_passes_by_itself_is_tried_again(place: Place, error: Excepti
     job_id = (await place.jobs.create("work", {}, principal=ADA)).id
     async with place.working():
         row = await place.until(job_id, lambda row: row.failures == 1)
-    assert (row.state, row.error) == (JobState.QUEUED, "Triton is away")
-    assert row.not_before > row.created
-    # Far in the future all pauses are over; in the end it has failed often enough.
-    for ahead in range(1, 6):
-        async with place.working(ahead=1000.0 * ahead):
-            row = await place.until(job_id, lambda row, ahead=ahead: row.failures > ahead)  # type: ignore[misc]
-    assert (row.state, row.error) == (JobState.FAILED, "Triton is away")
+        assert (row.state, row.error) == (JobState.QUEUED, "Triton is away")
+        assert row.not_before > row.created
+        # In the end it has failed often enough.
+        row = await place.until(job_id, is_in(JobState.FAILED))
+    assert (row.error, row.failures, row.attempt) == ("Triton is away", 6, 6)
 
 
 async def test_a_fault_of_the_request_fails_at_once_and_can_be_resumed(place: Place) -> None:
@@ -219,28 +226,17 @@ async def test_a_worker_that_stops_gives_its_jobs_back(place: Place) -> None:
     assert (row.state, row.worker, row.failures) == (JobState.QUEUED, "", 0)
 
 
-async def test_a_job_that_is_taken_while_its_worker_stops_is_given_back(place: Place) -> None:
-    taken, answer = asyncio.Event(), asyncio.Event()
-    write = place.maintenance.write
-
-    async def slow_write(work: Callable[[Any], Any]) -> Any:
-        result = await write(work)
-        if result is not None:
-            taken.set()
-            await answer.wait()
-        return result
-
+async def test_a_job_that_is_handed_over_while_its_worker_stops_goes_to_another_one(place: Place) -> None:
     job_id = (await place.jobs.create("work", {}, principal=ADA)).id
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place.maintenance, "write", slow_write)
-        task = asyncio.create_task(place.runner("one").run())
-        await taken.wait()
-        task.cancel()
-        await asyncio.sleep(0)
-        answer.set()
-        await asyncio.gather(task, return_exceptions=True)
+    runner = JobRunner("one", repository=place.repository, kinds=place.kinds)
+    await runner.stop()
     row = await place.jobs.get(job_id, principal=ADA)
-    assert (row.state, row.worker, row.failures) == (JobState.QUEUED, "", 0)
+    assert await runner.carry_out(row.run, job_id, "default") == "void"
+    given_back = await place.jobs.get(job_id, principal=ADA)
+    assert (given_back.state, given_back.worker, given_back.failures) == (JobState.QUEUED, "", 0)
+    assert given_back.run != row.run
+    async with place.working("two"):
+        await place.until(job_id, is_in(JobState.SUCCEEDED))
 
 
 async def test_a_worker_that_lost_its_job_stops_and_changes_nothing(place: Place) -> None:
@@ -269,16 +265,57 @@ async def test_a_worker_that_lost_its_job_stops_and_changes_nothing(place: Place
     assert (row.state, row.worker, row.attempt) == (JobState.RUNNING, "two", 2)
 
 
+async def _end_without_a_word(place: Place, job_id: str, *, failures: int = 0) -> None:
+    """Leave a job as a worker does that is killed: it runs, and nobody has it."""
+
+    def work(records: JobWriter) -> None:
+        row = records.lock_job(job_id)
+        assert row is not None
+        lost = replace(row, state=JobState.RUNNING, worker="dead", run="gone", attempt=row.attempt + 1)
+        records.update_job(replace(lost, failures=failures))
+
+    await place.repository.write(work, tenant="default")
+
+
+async def test_jobs_of_an_older_version_go_on(place: Place) -> None:
+    queued, running = [(await place.jobs.create("work", {}, principal=ADA)).id for _ in range(2)]
+    await _end_without_a_word(place, running)
+    # The last revision at which jobs had no place in a queue.
+    await place.database.write(lambda conn: downgrade(conn, to="0008"))
+    await place.database.start()
+    assert (await place.jobs.get(queued, principal=ADA)).run == ""
+    async with place.working(sweeps=True):
+        assert (await place.until(queued, is_in(JobState.SUCCEEDED))).attempt == 1
+        assert (await place.until(running, is_in(JobState.SUCCEEDED))).attempt == 2
+
+
+async def test_a_job_without_a_place_in_the_queue_gets_one(place: Place) -> None:
+    job_id = (await place.jobs.create("work", {}, principal=ADA)).id
+    await _end_without_a_word(place, job_id)
+    async with place.working(sweeps=True):
+        row = await place.until(job_id, is_in(JobState.SUCCEEDED))
+    assert (row.attempt, row.worker) == (2, "")
+
+
 async def test_a_job_that_kills_its_workers_fails(place: Place) -> None:
     job_id = (await place.jobs.create("work", {}, principal=ADA)).id
-    for number in range(8):
-        moment = 1e10 + 100.0 * number
-        await place.maintenance.write(
-            lambda upkeep, moment=moment: upkeep.take("dead", now=moment, lease=moment + 1, tenant_limit=9)  # type: ignore[misc]
-        )
-    async with place.working(ahead=2e10):
+    await _end_without_a_word(place, job_id, failures=6)
+    async with place.working(sweeps=True):
         row = await place.until(job_id, is_in(JobState.FAILED))
     assert "its worker died again and again" in row.error
+
+
+async def test_a_run_is_carried_out_once_however_often_it_is_handed_over(place: Place) -> None:
+    job = await place.jobs.create("work", {}, principal=ADA)
+    await place.jobs.pause(job.id, principal=ADA)
+    async with place.working() as runner:
+        assert await runner.carry_out(job.run, job.id, "default") == "void"
+        resumed = await place.jobs.resume(job.id, principal=ADA)
+        assert resumed.run != job.run
+        await place.until(job.id, is_in(JobState.SUCCEEDED))
+        for run in (job.run, resumed.run):
+            assert await runner.carry_out(run, job.id, "default") == "void"
+    assert (await place.jobs.get(job.id, principal=ADA)).attempt == 1
 
 
 async def test_only_so_many_jobs_of_a_tenant_wait(place: Place) -> None:
