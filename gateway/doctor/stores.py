@@ -13,6 +13,7 @@ from gateway.doctor.clocks import http_clock_ahead, judge_clock
 from gateway.settings import Settings
 from gateway.storage.blobs import blob_folder
 from gateway.storage.inspection import DatabaseState, database_file, inspect_database, sends_unverified
+from gateway.storage.jobs.job_queue import SCHEMA
 from sixpoint.cli.doctor.connection import Finding
 from sixpoint.errors import SixpointError, StorageUnavailable
 from sixpoint.io.object_store import CA_VARIABLE, Objects, s3_endpoint
@@ -41,6 +42,9 @@ def _check_database(url: str) -> Iterator[Finding]:
         yield _check_folder("database", file.parent, missing="there is no database yet; it is made at the start")
         return
     yield _judge_revision(state)
+    if not state.may_queue:
+        seen = f"its role may neither make nor use the schema {SCHEMA}, in which the queue of jobs lies"
+        yield Finding("queue of jobs", False, seen, "Let the database's owner run GRANT CREATE ON DATABASE ... TO ....")
     if sends_unverified(url):
         how = "encrypted, but with whom is not checked" if state.encrypted else "not even encrypted"
         advice = "Add sslmode=verify-full and sslrootcert=FILE to SIXPOINT_DATABASE_URL."

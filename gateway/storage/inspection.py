@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from gateway.storage.database import Database
+from gateway.storage.jobs.job_queue import SCHEMA
 from gateway.storage.migrations import known_revisions
 from sixpoint.errors import StorageUnavailable
 
@@ -34,12 +35,14 @@ class DatabaseState:
         known: Revisions that this version knows, the oldest first.
         clock_ahead: Seconds by which the server's clock is ahead of this machine's; None for SQLite.
         encrypted: Whether the connection was encrypted; None for SQLite and for sockets.
+        may_queue: Whether the schema of the queue of jobs is there, or its role may make it; that of SQLite always is.
     """
 
     revision: str
     known: tuple[str, ...]
     clock_ahead: float | None = None
     encrypted: bool | None = None
+    may_queue: bool = True
 
 
 def inspect_database(url: str) -> DatabaseState:
@@ -118,7 +121,12 @@ def _postgresql_state(conn: Connection, revisions: tuple[str, ...]) -> DatabaseS
     revision = ""
     if inspect(conn).has_table(_TABLE):
         revision = str(conn.execute(text(f"SELECT version_num FROM {_TABLE}")).scalar() or "")
-    return DatabaseState(revision, revisions, ahead, encrypted)
+    query = (
+        "SELECT CASE WHEN to_regnamespace(:schema) IS NULL THEN has_database_privilege(current_database(), 'CREATE') "
+        "ELSE has_schema_privilege(:schema, 'USAGE') END"
+    )
+    may_queue = bool(conn.execute(text(query), {"schema": SCHEMA}).scalar())
+    return DatabaseState(revision, revisions, ahead, encrypted, may_queue)
 
 
 def _reason(error: DBAPIError, url: URL) -> str:

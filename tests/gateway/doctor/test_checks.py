@@ -12,12 +12,13 @@ from typing import Any
 
 import boto3
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
 
-from gateway.storage import Database
+from gateway.storage import Database, DbosQueue
 from gateway.storage.inspection import inspect_database
 from gateway.storage.migrations import downgrade, known_revisions
 from sixpoint.cli.doctor.connection import Finding
+from sixpoint.errors import FailedPrecondition
 from tests.gateway.doctor.doctor_process import findings_of, only
 from tests.support.certificates import write_certificates
 from tests.support.disks import small_disk
@@ -114,6 +115,31 @@ async def test_a_clock_that_is_wrong_is_said(
     finding = only(await findings_of(blobs_url="s3://images/x", state_folder=tmp_path), "clock of the blob store")
     assert not finding.well
     assert re.fullmatch(r"(359\d|360\d) s behind this machine's", finding.seen)
+
+
+@pytest.mark.postgres
+async def test_a_role_that_may_not_make_the_queue_of_jobs_is_told(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    url = make_url(postgresql.database())
+    role = f"clerk_{url.database}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as conn:
+        conn.execute(text(f"CREATE ROLE {role} LOGIN"))
+        conn.execute(text(f"GRANT ALL ON SCHEMA public TO {role}"))
+    theirs = url.set(username=role).render_as_string(hide_password=False)
+    (finding,) = [
+        each for each in await findings_of(database_url=theirs, state_folder=tmp_path) if "queue" in each.what
+    ]
+    assert (finding.well, "GRANT CREATE ON DATABASE" in finding.advice) == (False, True)
+    database = Database(theirs)
+    await database.start()
+    with pytest.raises(FailedPrecondition, match="GRANT CREATE ON DATABASE"):
+        await DbosQueue(database).start()
+    with engine.connect() as conn:
+        conn.execute(text(f"GRANT CREATE ON DATABASE {url.database} TO {role}"))
+    engine.dispose()
+    await DbosQueue(database).start()
+    await database.stop()
+    assert not [each for each in await findings_of(database_url=theirs, state_folder=tmp_path) if "queue" in each.what]
 
 
 @pytest.mark.postgres

@@ -281,7 +281,7 @@ async def test_jobs_of_an_older_version_go_on(place: Place) -> None:
     queued, running = [(await place.jobs.create("work", {}, principal=ADA)).id for _ in range(2)]
     await _end_without_a_word(place, running)
     # The last revision at which jobs had no place in a queue.
-    await place.database.write(lambda conn: downgrade(conn, to="0008"))
+    await place.database.write(lambda conn: downgrade(conn, to="0009"))
     await place.database.start()
     assert (await place.jobs.get(queued, principal=ADA)).run == ""
     async with place.working(sweeps=True):
