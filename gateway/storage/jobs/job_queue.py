@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from gateway.core.jobs import JobRow
 from gateway.storage.database import Database
-from gateway.storage.database_errors import translated
+from gateway.storage.database.errors import translated
 from sixpoint.errors import FailedPrecondition
 
 __all__ = ["APPLICATION", "QUEUE", "SCHEMA", "VERSION", "WORKFLOW", "DbosQueue", "JsonSerializer"]

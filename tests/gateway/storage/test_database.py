@@ -227,7 +227,7 @@ def test_an_unknown_url_is_refused_and_not_repeated_in_the_error(url: str) -> No
 
 
 async def test_a_database_locked_for_too_long_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.storage.database._BUSY_MS", 50)
+    monkeypatch.setattr("gateway.storage.database.engines._BUSY_MS", 50)
     url = f"sqlite:///{tmp_path}/sixpoint.db"
     database, other = Database(url), Database(url)
     await database.start()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, select, text
 
 from gateway.core.sessions import EncodedStep
 from gateway.storage import Database, session_repository
-from gateway.storage import database as database_module
+from gateway.storage.database import engines
 from gateway.storage.migrations import downgrade, upgrade
 from gateway.storage.schema import metadata, steps
 from sixpoint.errors import FailedPrecondition
@@ -52,7 +52,7 @@ async def test_a_gateway_waits_for_one_that_migrates_longer_than_a_statement_may
     postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Long enough for all other statements, also on a busy machine.
-    monkeypatch.setattr(database_module, "_STATEMENT_MS", 1000)
+    monkeypatch.setattr(engines, "_STATEMENT_MS", 1000)
     url = postgresql.database()
     first, second = Database(url, threads=1), Database(url, threads=1)
     begun = threading.Event()

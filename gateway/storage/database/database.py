@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from gateway.core.runtime.fairness import FairExecutor
 from gateway.core.runtime.process.private_files import make_private_file, make_private_folder, restrict
-from gateway.storage.database_errors import is_conflict, translated
+from gateway.storage.database.engines import postgresql_engine, sqlite_engine, with_snapshots
+from gateway.storage.database.errors import is_conflict, translated
+from gateway.storage.database.position import Position, PositionMark, advance_position, read_position, report_lost_tail
 from gateway.storage.migrations import upgrade
-from gateway.storage.position import Position, PositionMark, advance_position, read_position, report_lost_tail
 from sixpoint.errors import FailedPrecondition, InvalidArgument, StorageUnavailable
 
 __all__ = ["Database"]
@@ -30,10 +30,6 @@ _Result = TypeVar("_Result")
 
 # An arbitrary number that all gateways on one server share.
 _MIGRATION_LOCK = 0x5158_9017
-_BUSY_MS = 10_000
-_CONNECT_S = 5
-_STATEMENT_MS = 30_000
-_LOCK_MS = 10_000
 _MIGRATION_LOCK_MS = 60_000
 _ATTEMPTS = 4
 _PAUSE_S = 0.05
@@ -59,7 +55,9 @@ class Database:
             self._url = make_url(url)
             self._sqlite = self._url.get_backend_name() == "sqlite"
             # One connection more than threads, for the writer.
-            self._engine = _sqlite(self._url, threads + 1) if self._sqlite else _postgresql(self._url, threads)
+            self._engine = (
+                sqlite_engine(self._url, threads + 1) if self._sqlite else postgresql_engine(self._url, threads)
+            )
         except (ArgumentError, NoSuchModuleError):
             # The URL itself may hold a password.
             raise InvalidArgument(
@@ -67,7 +65,7 @@ class Database:
                 "postgresql+psycopg://user:password@host/name (SIXPOINT_DATABASE_URL)"
             ) from None
         self._mark = PositionMark(self._url, folder=marks)
-        self._reading = self._engine if self._sqlite else _snapshots(self._engine)
+        self._reading = self._engine if self._sqlite else with_snapshots(self._engine)
         self._threads = FairExecutor(threads, thread_name_prefix="database")
         # SQLite itself polls with growing pauses; this queue is fair, and wakes at once.
         self._writer = FairExecutor(1, thread_name_prefix="database-writer") if self._sqlite else self._threads
@@ -80,9 +78,9 @@ class Database:
     def queue_engine(self, connections: int) -> Engine:
         """Another engine for the library that keeps the queue of jobs, with so many connections at most."""
         if not self._sqlite:
-            return _postgresql(self._url, connections)
+            return postgresql_engine(self._url, connections)
         # It reads before it writes, so it needs the lock from the beginning: others could write in between.
-        return _sqlite(self._url, connections).execution_options(sixpoint_writes=True)
+        return sqlite_engine(self._url, connections).execution_options(sixpoint_writes=True)
 
     async def start(self) -> None:
         """Migrate the tables to this version; several processes may do so at once.
@@ -253,59 +251,3 @@ def _is_retryable(error: DBAPIError) -> bool:
     # When one connection of the pool is found dead, all are discarded: the next one is new. A failure to connect has no
     # such mark, and is not tried again.
     return error.connection_invalidated or is_conflict(error)
-
-
-def _sqlite(url: URL, connections: int) -> Engine:
-    if not url.database or url.database == ":memory:":
-        raise InvalidArgument("SQLite needs a file: sqlite:////folder/file.db (SIXPOINT_DATABASE_URL)")
-    engine = create_engine(url, pool_size=connections, max_overflow=0, connect_args={"timeout": _BUSY_MS / 1000})
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, record: Any) -> None:  # noqa: ARG001
-        # The driver begins transactions late, and as readers; this one begins them in the hook below.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            "journal_size_limit = 67108864",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(conn: Connection) -> None:
-        # A transaction that first reads and then writes may fail in between, with SQLITE_BUSY, without waiting.
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get("sixpoint_writes") else "BEGIN")
-
-    return engine
-
-
-def _postgresql(url: URL, connections: int) -> Engine:
-    if url.get_backend_name() != "postgresql":
-        raise ArgumentError("neither SQLite nor PostgreSQL")
-    if url.drivername == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
-    # A server that vanished is noticed within seconds. Parameters of the URL take precedence.
-    timeouts = {
-        "connect_timeout": _CONNECT_S,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "tcp_user_timeout": 15_000,
-    }
-    given = {name: value for name, value in timeouts.items() if name not in url.query}
-    engine = create_engine(url, pool_size=connections, max_overflow=0, connect_args=given)
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, record: Any) -> None:  # noqa: ARG001
-        connection.execute(f"SET statement_timeout = {_STATEMENT_MS}")
-        connection.execute(f"SET lock_timeout = {_LOCK_MS}")
-        connection.commit()
-
-    return engine
-
-
-def _snapshots(engine: Engine) -> Engine:
-    # All queries of one read see one snapshot, as on SQLite.
-    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
