@@ -228,6 +228,7 @@ CALLS: dict[str, Callable[[SqlDatasetWriter, AnnotationRow], Any]] = {
         row.dataset_id, annotator="ada", now=0.0, strategy=NextStrategy.RANDOM, split=Split.TRAINING, readers=2
     ),
     "last_scored_by": lambda records, row: records.last_scored_by(row.dataset_id),
+    "last_compared_by": lambda records, row: records.last_compared_by(row.dataset_id),
     "image_score": lambda records, row: records.image_score(row.dataset_id, DIGEST, ModelVersion("m", "3")),
     "embedded_images": lambda records, row: records.embedded_images(
         row.dataset_id, ModelVersion("m", "3"), annotator="ada", now=0.0, split=None, readers=1, limit=9
