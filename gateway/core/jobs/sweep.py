@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from gateway.core.jobs.records import SILENT_SECONDS
 from gateway.core.jobs.repository import JobMaintenance, JobQueue
@@ -89,10 +89,10 @@ class JobSweep:
             group.create_task(self._again("beat", self.beat, self._beat_seconds))
             group.create_task(self._again("sweep", self.sweep, self._interval))
 
-    async def _again(self, name: str, work: Callable[[], object], seconds: float) -> None:
+    async def _again(self, name: str, work: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
             try:
-                await work()  # type: ignore[misc]
+                await work()
             except SixpointError as error:
                 _log.warning("workers: %s failed", name, extra={"reason": error.reason})
             except Exception as error:
