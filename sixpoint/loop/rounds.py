@@ -151,7 +151,7 @@ class Learning:
     def _train(self, folder: Path, begun: Decision) -> PublishFacts:
         rules, log = begun.rules, folder / "trainer.log"
         start = self.repository / rules.model_of(begun.task) / begun.started_from if begun.started_from else None
-        minutes = rules.train.minutes if begun.task == "annotation" else rules.segmentation.minutes
+        minutes = rules.training_of(begun.task).minutes
         self.say(
             f"training for {minutes:g} minutes, {f'beside version {start.name}' if start else 'a first version'}; {log}"
         )

@@ -140,6 +140,10 @@ class Rules(_Part):
         """Name of the model of a task."""
         return self.model if task == "annotation" else self.segmentation.model
 
+    def training_of(self, task: Task) -> TrainRules | SegmentationRules:
+        """How the model of a task is trained."""
+        return self.train if task == "annotation" else self.segmentation
+
     def share_of(self, task: Task) -> float:
         """Share of the sessions that a new version of a task's model gets."""
         return self.publish.share if task == "annotation" else 1.0

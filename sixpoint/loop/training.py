@@ -23,7 +23,7 @@ def training_arguments(rules: Rules, task: Task, *, folder: Path, start: Path | 
         folder: Folder of the round, with the export in ``data``.
         start: Version that serves; None: there is none yet.
     """
-    own = rules.train if task == "annotation" else rules.segmentation
+    own = rules.training_of(task)
     arguments = ["train", str(folder / RUN), "--data", str(folder / "data"), "--task", task]
     if start is not None:
         from_nothing = task == "segmentation" and rules.segmentation.start == "scratch"
