@@ -138,7 +138,7 @@ def install(environment: Path = DEFAULT_ENVIRONMENT) -> TritonEnvironment:
         _log.info("creating %s", environment)
         _run([interpreter, "-m", "venv", str(environment)], "cannot create a virtual environment")
     if not _complete(python):
-        _log.info("installing Triton into %s (about 320 MB, once)", environment)
+        _log.info("installing Triton into %s (once: about 100 MB to download, 320 MB on disk)", environment)
         options = ["--quiet", "--no-deps", "--no-input", "--disable-pip-version-check", "--only-binary=:all:"]
         _run([str(python), "-m", "pip", "install", *options, *REQUIREMENTS], "pip cannot install Triton")
     installed = TritonEnvironment.locate(environment)
