@@ -15,6 +15,7 @@ from gateway.grpc.servicers import (
     DatasetServicer,
     ImageServicer,
     JobServicer,
+    LearningServicer,
     ModelServicer,
     SessionServicer,
 )
@@ -24,6 +25,7 @@ from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import dataset_service_pb2_grpc as dataset_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import job_service_pb2_grpc as job_grpc
+from sixpoint.v1 import learning_service_pb2_grpc as learning_grpc
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
@@ -59,6 +61,7 @@ def add_servicers(
     job_grpc.add_JobServiceServicer_to_server(
         JobServicer(services.job_calls(), streams=streams, stopping=stopping), server
     )
+    learning_grpc.add_LearningServiceServicer_to_server(LearningServicer(services.learning_calls()), server)
     annotation = AnnotationServicer(
         engine=services.engine,
         segmenter=services.segmenter,

@@ -19,6 +19,7 @@ from gateway.storage import (
     image_repository,
     job_maintenance,
     job_repository,
+    learning_repository,
     session_maintenance,
     session_repository,
 )
@@ -47,6 +48,7 @@ class Stores:
         job_queue: Queue of jobs.
         jobs: Transactions of jobs.
         job_upkeep: Transactions of workers.
+        learning: Transactions of learning.
         expiry: The end of sessions that nobody uses.
         audit: Notes for the audit log; None without one.
         auditor: Takes these notes, or none.
@@ -89,6 +91,7 @@ class Stores:
         self.job_queue = DbosQueue(self.database)
         self.jobs = job_repository(self.database, self.job_queue, audited=settings.audit)
         self.job_upkeep = job_maintenance(self.database, self.job_queue)
+        self.learning = learning_repository(self.database, audited=settings.audit)
         self.expiry = SessionExpiry(maintenance=maintenance, cache=cache, idle=settings.session_idle_seconds)
 
     async def remove_old_audit(self) -> None:

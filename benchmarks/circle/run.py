@@ -78,8 +78,8 @@ def annotate_in_the_circle(
     )
     for case in cases:
         client.datasets.add_image(dataset, case.read()[0], case_name=case.name)
-    learning = Learning(
-        client=client,
+    learning = Learning.through(
+        client,
         dataset=dataset,
         rules=rules,
         folder=folder,

@@ -4,6 +4,7 @@ from gateway.contract.annotation import AnnotationCalls
 from gateway.contract.datasets import DatasetCalls
 from gateway.contract.images import ImageCalls, header_from_message, image_to_message
 from gateway.contract.jobs import JobCalls
+from gateway.contract.learning import LearningCalls
 from gateway.contract.messages import (
     PHASES,
     event_to_message,
@@ -21,6 +22,7 @@ __all__ = [
     "DatasetCalls",
     "ImageCalls",
     "JobCalls",
+    "LearningCalls",
     "ModelCalls",
     "SessionCalls",
     "event_to_message",

@@ -16,7 +16,7 @@ from gateway.core.jobs import JobRow, Jobs, JobState, Request
 from sixpoint.errors import InvalidArgument, Violation
 from sixpoint.v1 import job_service_pb2 as job_pb
 
-__all__ = ["JobCalls"]
+__all__ = ["JobCalls", "job_to_message", "read_struct"]
 
 _STATES = {
     JobState.QUEUED: job_pb.JOB_STATE_QUEUED,
@@ -41,20 +41,20 @@ class JobCalls:
     async def create_job(self, request: job_pb.CreateJobRequest, principal: Principal) -> job_pb.CreateJobResponse:
         """Make a job."""
         row = await self._jobs.create(
-            request.kind, _read_parameters(request.parameters), priority=request.priority, principal=principal
+            request.kind, read_struct(request.parameters), priority=request.priority, principal=principal
         )
-        return job_pb.CreateJobResponse(job=_job_to_message(row))
+        return job_pb.CreateJobResponse(job=job_to_message(row))
 
     async def get_job(self, request: job_pb.GetJobRequest, principal: Principal) -> job_pb.GetJobResponse:
         """Describe a job."""
-        return job_pb.GetJobResponse(job=_job_to_message(await self._jobs.get(request.id, principal=principal)))
+        return job_pb.GetJobResponse(job=job_to_message(await self._jobs.get(request.id, principal=principal)))
 
     async def list_jobs(self, request: job_pb.ListJobsRequest, principal: Principal) -> job_pb.ListJobsResponse:
         """List the jobs of the tenant."""
         page = await self._jobs.page(
             principal=principal, state=_read_state(request.state), size=request.page_size, token=request.page_token
         )
-        return job_pb.ListJobsResponse(jobs=map(_job_to_message, page.entries), next_page_token=page.next_token)
+        return job_pb.ListJobsResponse(jobs=map(job_to_message, page.entries), next_page_token=page.next_token)
 
     async def watch_job(
         self, request: job_pb.WatchJobRequest, principal: Principal
@@ -62,19 +62,19 @@ class JobCalls:
         """Yield a job now and whenever it has changed."""
         async with aclosing(self._jobs.watch(request.id, principal=principal)) as rows:
             async for row in rows:
-                yield job_pb.WatchJobResponse(job=_job_to_message(row))
+                yield job_pb.WatchJobResponse(job=job_to_message(row))
 
     async def cancel_job(self, request: job_pb.CancelJobRequest, principal: Principal) -> job_pb.CancelJobResponse:
         """Cancel a job."""
-        return job_pb.CancelJobResponse(job=_job_to_message(await self._jobs.cancel(request.id, principal=principal)))
+        return job_pb.CancelJobResponse(job=job_to_message(await self._jobs.cancel(request.id, principal=principal)))
 
     async def pause_job(self, request: job_pb.PauseJobRequest, principal: Principal) -> job_pb.PauseJobResponse:
         """Pause a job."""
-        return job_pb.PauseJobResponse(job=_job_to_message(await self._jobs.pause(request.id, principal=principal)))
+        return job_pb.PauseJobResponse(job=job_to_message(await self._jobs.pause(request.id, principal=principal)))
 
     async def resume_job(self, request: job_pb.ResumeJobRequest, principal: Principal) -> job_pb.ResumeJobResponse:
         """Let a job go on."""
-        return job_pb.ResumeJobResponse(job=_job_to_message(await self._jobs.resume(request.id, principal=principal)))
+        return job_pb.ResumeJobResponse(job=job_to_message(await self._jobs.resume(request.id, principal=principal)))
 
     async def list_job_lines(
         self, request: job_pb.ListJobLinesRequest, principal: Principal
@@ -87,15 +87,20 @@ class JobCalls:
         return job_pb.ListJobLinesResponse(lines=lines, more=bool(page.next_token))
 
 
-def _read_parameters(message: Struct) -> dict[str, Any]:
+def read_struct(message: Struct, *, field: str = "parameters") -> dict[str, Any]:
+    """Read JSON of a request.
+
+    Raises:
+        InvalidArgument: It has what JSON does not have.
+    """
     # Numbers of a Struct are floating-point; whole ones may be meant as such.
     try:
         return dict(json_format.MessageToDict(message))
     except ValueError:
         # JSON has no NaN and no infinity.
         raise InvalidArgument(
-            "a parameter of the job is no JSON value, such as NaN",
-            violations=(Violation("parameters", "JSON values: finite numbers, texts, true, false, lists, objects"),),
+            f"a value of {field} is no JSON value, such as NaN",
+            violations=(Violation(field, "JSON values: finite numbers, texts, true, false, lists, objects"),),
         ) from None
 
 
@@ -106,7 +111,8 @@ def _read_state(number: int) -> JobState | None:
     return states.get(number)  # type: ignore[call-overload]
 
 
-def _job_to_message(row: JobRow) -> job_pb.Job:
+def job_to_message(row: JobRow) -> job_pb.Job:
+    """Describe a job."""
     parameters = Struct()
     parameters.update(dict(row.parameters))
     return job_pb.Job(

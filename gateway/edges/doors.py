@@ -155,6 +155,7 @@ class _Doors:
             segmenter=self.services.segmenter,
             datasets=self.services.dataset_calls(),
             jobs=self.services.job_calls(),
+            learning=self.services.learning_calls(),
             streams=Places(
                 self.settings.max_streams, owner_limit=self.settings.owner_streams, activity="jobs are watched"
             ),

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from gateway.contract import AnnotationCalls, DatasetCalls, ImageCalls, JobCalls, ModelCalls, SessionCalls
-from gateway.core.access import Auditor, CallLimits
+from gateway.contract import (
+    AnnotationCalls,
+    DatasetCalls,
+    ImageCalls,
+    JobCalls,
+    LearningCalls,
+    ModelCalls,
+    SessionCalls,
+)
+from gateway.core.access import Auditor, CallLimits, Principal
 from gateway.core.annotation.annotator import Annotator
 from gateway.core.datasets import Annotations, AnnotationSaver, Assignments, Datasets, ImageRemoval, ModelDrafts
 from gateway.core.images import ImageStore
@@ -18,12 +28,14 @@ from gateway.core.jobs import (
     DraftComparer,
     EvaluateJobs,
     JobKinds,
+    JobRow,
     Jobs,
     ProgramPlace,
     PublishJobs,
     SegmentJobs,
     TrainJobs,
 )
+from gateway.core.learning import Learning, LearnJobs, StartJob
 from gateway.core.runtime import Admission, Catalog, CorePool, Inference, Observer
 from gateway.core.runtime.fairness import Places, Transfers, Turns
 from gateway.core.segmentation.segmenter import Segmenter
@@ -37,6 +49,7 @@ from sixpoint.v1 import (
     dataset_service_pb2,
     image_service_pb2,
     job_service_pb2,
+    learning_service_pb2,
     model_service_pb2,
     session_service_pb2,
 )
@@ -61,6 +74,7 @@ class Services:
         segmenter: Segments whole images.
         jobs: All jobs.
         job_kinds: Kinds of jobs.
+        learning: The learning of datasets.
         uploads: Places of uploads.
         transfers: Turns and pace of uploads and downloads.
         prompts: Limits the prompts that run or wait, and their memory.
@@ -81,6 +95,7 @@ class Services:
     segmenter: Segmenter
     jobs: Jobs
     job_kinds: JobKinds
+    learning: Learning
     uploads: Places
     transfers: Transfers
     prompts: Admission
@@ -102,6 +117,10 @@ class Services:
         """The calls of the contract on jobs."""
         return JobCalls(self.jobs)
 
+    def learning_calls(self) -> LearningCalls:
+        """The calls of the contract on learning."""
+        return LearningCalls(self.learning)
+
     def unary_calls(self) -> list[tuple[ServiceDescriptor, object]]:
         """Each service of the contract, with what carries out its unary calls."""
         by_file = (
@@ -111,6 +130,7 @@ class Services:
             (annotation_service_pb2, AnnotationCalls(self.engine)),
             (dataset_service_pb2, self.dataset_calls()),
             (job_service_pb2, self.job_calls()),
+            (learning_service_pb2, self.learning_calls()),
         )
         return [(service, calls) for file, calls in by_file for service in file.DESCRIPTOR.services_by_name.values()]
 
@@ -176,7 +196,18 @@ def make_services(
         in_flight=settings.segmentation_patches,
     )
     comparer = DraftComparer(images=stores.images, catalog=catalog, annotator=annotator, admission=prompts)
-    kinds = _job_kinds(settings, stores, catalog=catalog, segmenter=segmenter, comparer=comparer)
+
+    async def start_job(kind: str, parameters: Mapping[str, Any], principal: Principal) -> JobRow:
+        return await jobs.create(kind, parameters, principal=principal)
+
+    kinds = _job_kinds(settings, stores, catalog=catalog, segmenter=segmenter, comparer=comparer, start_job=start_job)
+    jobs = Jobs(
+        repository=stores.jobs,
+        queue=stores.job_queue,
+        kinds=kinds,
+        tenant_limit=settings.tenant_jobs,
+        auditor=stores.auditor,
+    )
     return Services(
         images=stores.images,
         sessions=stores.sessions,
@@ -200,14 +231,9 @@ def make_services(
             limit=settings.annotation_bytes,
         ),
         segmenter=segmenter,
-        jobs=Jobs(
-            repository=stores.jobs,
-            queue=stores.job_queue,
-            kinds=kinds,
-            tenant_limit=settings.tenant_jobs,
-            auditor=stores.auditor,
-        ),
+        jobs=jobs,
         job_kinds=kinds,
+        learning=Learning(repository=stores.learning, jobs=jobs, auditor=stores.auditor),
         uploads=uploads,
         transfers=transfers(settings, needed=lambda: prompts.active + segmentations.active > 0),
         prompts=prompts,
@@ -218,7 +244,13 @@ def make_services(
 
 
 def _job_kinds(
-    settings: Settings, stores: Stores, *, catalog: Catalog, segmenter: Segmenter, comparer: DraftComparer
+    settings: Settings,
+    stores: Stores,
+    *,
+    catalog: Catalog,
+    segmenter: Segmenter,
+    comparer: DraftComparer,
+    start_job: StartJob,
 ) -> JobKinds:
     place = ProgramPlace(
         folder=settings.jobs_folder,
@@ -238,6 +270,8 @@ def _job_kinds(
         catalog=catalog,
         seconds=settings.max_segmentation_seconds,
     )
+    learn = LearnJobs(place, stores.learning, start_job=start_job)
     return JobKinds(
-        [segment, TrainJobs(place), EvaluateJobs(place), PublishJobs(place)], run_here=settings.worker_kind_names
+        [segment, TrainJobs(place), EvaluateJobs(place), PublishJobs(place), learn],
+        run_here=settings.worker_kind_names,
     )

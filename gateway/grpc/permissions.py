@@ -64,6 +64,15 @@ _BY_SERVICE: Mapping[str, Mapping[str, Role]] = {
         "ResumeJob": Role.ENGINEER,
         "ListJobLines": Role.VIEWER,
     },
+    "LearningService": {
+        # Everybody of the tenant gets what rounds publish.
+        "SetLearningRules": Role.ADMIN,
+        "GetLearning": Role.VIEWER,
+        "ListDecisions": Role.VIEWER,
+        "StartRound": Role.ADMIN,
+        "PromoteVersion": Role.ADMIN,
+        "RollBackVersion": Role.ADMIN,
+    },
 }
 ROLES: Mapping[str, Role] = {
     f"/sixpoint.v1.{service}/{call}": role for service, calls in _BY_SERVICE.items() for call, role in calls.items()

@@ -1,4 +1,4 @@
-"""Settings of jobs that are programs: training, evaluation and publishing."""
+"""Settings of jobs that are programs: training, evaluation, publishing and learning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.settings.part import SettingsPart
 
 __all__ = ["PROGRAM_KINDS", "JobSettings"]
 
-PROGRAM_KINDS = ("train", "evaluate", "publish")
+PROGRAM_KINDS = ("train", "evaluate", "publish", "learn")
 """Kinds of jobs that are programs of the trainer and the exporter."""
 _KINDS = ("segment", *PROGRAM_KINDS)
 
@@ -19,9 +19,9 @@ class JobSettings(SettingsPart):
     """What workers run, and where its files are."""
 
     worker_kinds: str = "segment"
-    """Kinds of jobs that workers run, with commas: segment, train, evaluate, publish. Others are refused."""
+    """Kinds of jobs that workers run, with commas: segment, train, evaluate, publish, learn. Others are refused."""
     jobs_folder: Path | None = None
-    """Folder of the data and results of train, evaluate and publish, which need it; all workers of these share it."""
+    """Folder of the data and results of train, evaluate, publish and learn, which need it; their workers share it."""
     jobs_python: Path | None = None
     """Python in which trainer and exporter are installed; by default the worker's own."""
     jobs_server: str = Field(default="", max_length=300)

@@ -9,6 +9,7 @@ from gateway.storage.repository import (
     image_repository,
     job_maintenance,
     job_repository,
+    learning_repository,
     session_maintenance,
     session_repository,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "image_repository",
     "job_maintenance",
     "job_repository",
+    "learning_repository",
     "session_maintenance",
     "session_repository",
     "taking_runs",

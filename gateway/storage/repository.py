@@ -7,7 +7,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.storage.database import Database
-from gateway.storage.datasets import SqlDatasetWriter, SqlTraceReader
+from gateway.storage.datasets import SqlDatasetWriter, SqlLearningReader, SqlLearningWriter, SqlTraceReader
 from gateway.storage.image_records import SqlImageReader, SqlImageUpkeep, SqlImageWriter
 from gateway.storage.jobs import DbosQueue, SqlJobReader, SqlJobUpkeep, SqlJobWriter
 from gateway.storage.scopes import AllTenants, TenantScope
@@ -23,6 +23,7 @@ __all__ = [
     "image_repository",
     "job_maintenance",
     "job_repository",
+    "learning_repository",
     "session_maintenance",
     "session_repository",
 ]
@@ -94,6 +95,13 @@ def image_repository(database: Database, *, audited: bool = False) -> SqlReposit
 def dataset_repository(database: Database, *, audited: bool = False) -> SqlRepository[SqlTraceReader, SqlDatasetWriter]:
     """The repository of datasets and annotations; audited if changes are noted in the audit log."""
     return SqlRepository(database, reader=SqlTraceReader, writer=partial(SqlDatasetWriter, audited=audited))
+
+
+def learning_repository(
+    database: Database, *, audited: bool = False
+) -> SqlRepository[SqlLearningReader, SqlLearningWriter]:
+    """The repository of learning; audited if changes are noted in the audit log."""
+    return SqlRepository(database, reader=SqlLearningReader, writer=partial(SqlLearningWriter, audited=audited))
 
 
 def session_maintenance(database: Database) -> SqlMaintenance[SqlSessionUpkeep]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sixpoint import errors
-from sixpoint.cli import annotate, dataset, doctor, jobs, login, loop, models, segment, sessions, store
+from sixpoint.cli import annotate, dataset, doctor, jobs, learning, login, loop, models, segment, sessions, store
 from sixpoint.cli.common import EXIT_CODES, app, exit_code
 from sixpoint.environment import misspelt_variables
 
@@ -22,6 +22,7 @@ __all__ = [
     "doctor",
     "exit_code",
     "jobs",
+    "learning",
     "login",
     "loop",
     "main",

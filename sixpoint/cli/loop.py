@@ -68,8 +68,8 @@ def loop(
         raise typer.BadParameter("--rules is needed, a YAML file, except with --replay")
     wanted = read_rules(rules)
     with Client(server, retry=CLI_RETRY) as client:
-        learning = Learning(
-            client=client,
+        learning = Learning.through(
+            client,
             dataset=name,
             rules=wanted,
             folder=place,

@@ -22,6 +22,7 @@ from sixpoint.client.events import Answered, Event, Failed, Phase, Superseded
 from sixpoint.client.interaction import AsyncInteraction, Interaction
 from sixpoint.client.job_models import JobInfo, JobLine
 from sixpoint.client.jobs import AsyncJobs, Jobs
+from sixpoint.client.learning import AsyncLearning, Learning, LearningDecision, LearningInfo, ModelLearning
 from sixpoint.client.models import ModelInfo, SegmentInfo, SessionInfo, StepInfo
 from sixpoint.client.session import Session
 from sixpoint.client.trace_models import ImageTrace, LearntVersion, RemovedImage, TracedSession
@@ -33,6 +34,7 @@ __all__ = [
     "AsyncDatasets",
     "AsyncInteraction",
     "AsyncJobs",
+    "AsyncLearning",
     "AsyncSession",
     "Client",
     "DatasetImage",
@@ -47,8 +49,12 @@ __all__ = [
     "JobInfo",
     "JobLine",
     "Jobs",
+    "Learning",
+    "LearningDecision",
+    "LearningInfo",
     "LearntVersion",
     "ModelInfo",
+    "ModelLearning",
     "NextImage",
     "Phase",
     "Progress",
@@ -64,6 +70,3 @@ __all__ = [
     "TlsFiles",
     "TracedSession",
 ]
-
-Progress = ProgressCallback
-"""Former name of :data:`ProgressCallback`."""

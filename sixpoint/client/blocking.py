@@ -20,7 +20,9 @@ from sixpoint.client._transport.driver import Driver
 from sixpoint.client._transport.tls import TlsFiles
 from sixpoint.client.datasets import Datasets
 from sixpoint.client.jobs import Jobs
-from sixpoint.client.models import ModelInfo, SessionInfo
+from sixpoint.client.learning import Learning
+from sixpoint.client.models import ModelInfo
+from sixpoint.client.open_sessions import OpenSessions
 from sixpoint.client.session import Session
 from sixpoint.client.tokens import GivenToken, TokenCallback
 from sixpoint.geometry import Geometry
@@ -29,7 +31,7 @@ from sixpoint.segmentation import Segmentation
 __all__ = ["Client"]
 
 
-class Client(BaseClient):
+class Client(BaseClient, OpenSessions):
     """A blocking client of a sixpoint gateway. It is a context manager, and threads may share it.
 
     Args:
@@ -49,6 +51,7 @@ class Client(BaseClient):
     Attributes:
         datasets: Datasets, and what people saved in them.
         jobs: Work that takes long.
+        learning: Models that learn from datasets.
 
     Raises:
         InvalidArgument: The address is none; the owner's name is too long or has control characters; a file for
@@ -85,6 +88,7 @@ class Client(BaseClient):
         self._driver = Driver(stubs, target=self.target, retry=retry, metadata=self.metadata, tokens=self._tokens)
         self.datasets: Datasets = Datasets(self._driver, self._operations)
         self.jobs: Jobs = Jobs(self._driver, self._operations)
+        self.learning: Learning = Learning(self._driver, self._operations)
 
     def __enter__(self) -> Self:
         return self
@@ -238,64 +242,3 @@ class Client(BaseClient):
             upload_progress=upload_progress,
         )
         return self._driver.run(operation)
-
-    def resume(
-        self,
-        session_id: str,
-        image: ImageSource | None = None,
-        *,
-        spacing: Sequence[float] | None = None,
-        geometry: Geometry | None = None,
-    ) -> Session:
-        """Resume an open session, wherever it was opened. It stays open when the ``with`` block ends.
-
-        Args:
-            session_id: Id of the session.
-            image: The session's image, to have it in memory, for example for a preview. Prompts do not need it.
-            spacing: Spacing (x, y, z) in mm of an array, or of a file whose header lacks it.
-            geometry: Geometry of an array: spacing, and where it lies in the patient.
-
-        Raises:
-            SessionNotFound: No session has this id, or it was closed.
-            SessionExpired: The session was idle for too long.
-            InvalidArgument: The image is not the session's.
-        """
-        volume = None if image is None else load(image, spacing=spacing, geometry=geometry)
-        opened = self._driver.run(self._operations.resume(session_id, volume))
-        return Session(self._driver, self._operations, opened, keep=True)
-
-    def sessions(self, *, model: str = "", version: str = "") -> list[SessionInfo]:
-        """List this owner's open sessions, the last used first. A session must match every filter that is not empty.
-
-        Args:
-            model: Name of a model. A session matches if the model made the present mask of one of its segments, or
-                would answer its next prompt.
-            version: Version of ``model``. A session matches if this version did, or would.
-
-        Raises:
-            InvalidArgument: A version is given without a model.
-            TritonUnavailable: A version is given, and the gateway does not reach Triton.
-        """
-        return self._driver.run(self._operations.sessions(model=model, version=version))
-
-    def count_sessions(self, *, model: str = "", version: str = "") -> int:
-        """Count the open sessions of all owners. A session must match every filter that is not empty.
-
-        Args:
-            model: Name of a model. A session matches if the model made the present mask of one of its segments, or
-                would answer its next prompt.
-            version: Version of ``model``. A session matches if this version did, or would.
-
-        Raises:
-            InvalidArgument: A version is given without a model.
-            TritonUnavailable: A version is given, and the gateway does not reach Triton.
-        """
-        return self._driver.run(self._operations.count_sessions(model=model, version=version))
-
-    def close_session(self, session_id: str) -> None:
-        """Close a session by its id. Closing one that is already closed is no error.
-
-        Args:
-            session_id: Id of the session.
-        """
-        self._driver.run(self._operations.close_session(session_id))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
 from sixpoint.errors import DatasetError
 from sixpoint.loop.decisions import Decision
 
-__all__ = ["DECISIONS", "append_decision", "read_decisions"]
+__all__ = ["DECISIONS", "FileRecord", "Record", "append_decision", "read_decisions"]
 
 DECISIONS = "decisions.jsonl"
 """Name of the file within the loop's folder."""
@@ -51,3 +53,34 @@ def append_decision(folder: Path, decision: Decision) -> None:
         file.write(decision.model_dump_json().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+class Record(Protocol):
+    """The decisions of a loop, wherever they are kept."""
+
+    def read(self) -> list[Decision]:
+        """The decisions in their order."""
+        ...
+
+    def append(self, decision: Decision) -> None:
+        """Add a decision: whole, or not at all."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A :class:`Record` in a file.
+
+    Attributes:
+        folder: Folder of the loop.
+    """
+
+    folder: Path
+
+    def read(self) -> list[Decision]:
+        """The decisions in their order: see :func:`read_decisions`."""
+        return read_decisions(self.folder)
+
+    def append(self, decision: Decision) -> None:
+        """Add a decision: see :func:`append_decision`."""
+        append_decision(self.folder, decision)

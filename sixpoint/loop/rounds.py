@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sixpoint.client import AnnotationInfo, Client
-from sixpoint.datasets import export_dataset, read_manifest, verify_manifest
+from sixpoint.datasets import DatasetSource, export_dataset, read_manifest, verify_manifest
 from sixpoint.errors import FailedPrecondition
 from sixpoint.errors.shortening import quoted
 from sixpoint.loop.accepted import identify, new_annotations
@@ -25,8 +26,8 @@ from sixpoint.loop.decisions import (
     Work,
     decide,
 )
-from sixpoint.loop.programs import run_json, run_logged
-from sixpoint.loop.record import append_decision, read_decisions
+from sixpoint.loop.programs import Programs
+from sixpoint.loop.record import FileRecord, Record
 from sixpoint.loop.rules import Rules, Task
 from sixpoint.loop.segmenting import start_segmenting
 from sixpoint.loop.training import RUN, read_figures, training_arguments
@@ -42,22 +43,35 @@ class Learning:
     """The loop of one dataset.
 
     Attributes:
-        client: Client of the gateway.
+        source: Where the dataset is, such as a client of the gateway.
+        segment: Called with name and version of a new segmentation model, and with :attr:`say`: begins a job.
         dataset: Name of the dataset.
         rules: Rules in force.
-        folder: Folder of the loop: its record, and a folder for each round.
+        folder: Folder of the loop, with a folder for each round.
         repository: Folder of the model repository.
         triton: Addresses of the Tritons, host:port.
+        record: The decisions; None for those in :attr:`folder`.
+        programs: How trainer and exporter are started.
         say: Called with a line for people.
     """
 
-    client: Client
+    source: DatasetSource
+    segment: Callable[[str, str, Callable[[str], None]], None]
     dataset: str
     rules: Rules
     folder: Path
     repository: Path
     triton: Sequence[str]
+    record: Record | None = None
+    programs: Programs = field(default_factory=Programs)
     say: Callable[[str], None] = field(default=lambda _: None)
+
+    @classmethod
+    def through(cls, client: Client, **others: Any) -> Learning:
+        """The loop of a dataset that a gateway has; ``others``: the attributes besides source and segment."""
+        dataset: str = others["dataset"]
+        segment = partial(start_segmenting, client, dataset)
+        return cls(source=client, segment=segment, **others)
 
     def run_once(self, *, by_hand: bool = False) -> Verdict:
         """Do what the rules ask for now: go on with a round that was interrupted, end a trial, or begin a round.
@@ -78,7 +92,7 @@ class Learning:
         return next((verdict for verdict in reversed(verdicts) if verdict.choice is not Choice.WAIT), verdicts[-1])
 
     def _run_task(self, task: Task, *, by_hand: bool) -> Verdict:
-        every = read_decisions(self.folder)
+        every = self._decisions().read()
         decisions = [decision for decision in every if decision.task == task]
         last = decisions[-1] if decisions else None
         if last is not None and last.verdict.choice is Choice.TRAIN:
@@ -106,8 +120,8 @@ class Learning:
         data = self._round(number) / "data"
         # Of a call that was killed before its decision was recorded.
         shutil.rmtree(data.parent, ignore_errors=True)
-        result = export_dataset(self.client, self.dataset, data, modality=self.rules.modality)
-        waiting = {image.case_name for image in self.client.datasets.images(self.dataset) if image.state != "accepted"}
+        result = export_dataset(self.source, self.dataset, data, modality=self.rules.modality)
+        waiting = {image.case_name for image in self.source.datasets.images(self.dataset) if image.state != "accepted"}
         for case, reason in result.left_out.items():
             if case not in waiting:
                 self.say(f"left out {case}: {reason}")
@@ -122,7 +136,7 @@ class Learning:
             annotations=tuple(case.annotation_digest for case in read_manifest(data).cases if case.split != "test"),
             considered=tuple(identify(each) for each in accepted),
         )
-        append_decision(self.folder, decision)
+        self._decisions().append(decision)
         return self._finish_round(decision)
 
     def _finish_round(self, begun: Decision) -> Verdict:
@@ -144,7 +158,7 @@ class Learning:
         verdict = decide(rules, facts)
         if version and begun.task == "segmentation" and rules.segmentation.segment:
             # Before it is recorded: a call that is killed here begins it again, and no image is segmented twice.
-            start_segmenting(self.client, self.dataset, rules.segmentation.model, version, say=self.say)
+            self.segment(rules.segmentation.model, version, self.say)
         self._record(begun, facts, verdict, version=version)
         return verdict
 
@@ -155,7 +169,7 @@ class Learning:
         self.say(
             f"training for {minutes:g} minutes, {f'beside version {start.name}' if start else 'a first version'}; {log}"
         )
-        run_logged("trainer", training_arguments(rules, begun.task, folder=folder, start=start), log=log)
+        self.programs.run_logged("trainer", training_arguments(rules, begun.task, folder=folder, start=start), log=log)
         return read_figures(folder / RUN, first=start is None)
 
     def _publish(self, folder: Path, begun: Decision) -> tuple[str, dict[str, float]]:
@@ -169,7 +183,7 @@ class Learning:
         arguments += ["--replaces", begun.started_from or "0"]
         arguments += ["--max-slowdown", f"{rules.gates.may_slow:g}"] if rules.gates.may_slow is not None else []
         arguments += ["--share", f"{rules.share_of(begun.task):g}", *self._repository_arguments()]
-        published: dict[str, Any] = run_json("exporter", arguments)
+        published: dict[str, Any] = self.programs.run_json("exporter", arguments)
         speed: dict[str, float] | None = published["speed"]
         seconds = {"start": speed["serving"], "trained": speed["new"]} if speed else {}
         return str(published["version"]), seconds
@@ -190,20 +204,20 @@ class Learning:
         if facts.state == "candidate":
             share = "1" if verdict.choice is Choice.PROMOTE else "0"
             arguments = ["promote", rules.model, published.version, "--share", share, "--force", "--json"]
-            run_json("exporter", [*arguments, *self._repository_arguments()])
+            self.programs.run_json("exporter", [*arguments, *self._repository_arguments()])
         self._record(published, facts, verdict, version=published.version)
         return verdict
 
     def _record(self, begun: Decision, facts: PublishFacts | TrialFacts, verdict: Verdict, *, version: str) -> None:
         decision = begun.model_copy(update={"time": _now(), "facts": facts, "verdict": verdict, "version": version})
-        append_decision(self.folder, decision)
+        self._decisions().append(decision)
         self._say_verdict(verdict, version=version)
 
     def _accepted(self, *, every: bool = False) -> list[AnnotationInfo]:
         """The latest accepted annotation of each image that may be learnt from; ``every``: all accepted ones."""
-        usable = {image.digest for image in self.client.datasets.images(self.dataset) if image.split != "test"}
+        usable = {image.digest for image in self.source.datasets.images(self.dataset) if image.split != "test"}
         latest: dict[str, AnnotationInfo] = {}
-        infos = self.client.datasets.annotations(self.dataset, state="accepted")
+        infos = self.source.datasets.annotations(self.dataset, state="accepted")
         if every:
             return infos
         for info in infos:
@@ -213,7 +227,7 @@ class Learning:
 
     def _states(self, model: str) -> dict[str, str]:
         """What each version of a model does, by its number: "serving", "candidate" and so on."""
-        listed = run_json("exporter", ["versions", model, "--json", "--repository", str(self.repository)])
+        listed = self.programs.run_json("exporter", ["versions", model, "--json", "--repository", str(self.repository)])
         return {str(version["version"]): str(version["state"]) for version in listed}
 
     def _serving(self, task: Task) -> str:
@@ -232,6 +246,9 @@ class Learning:
     def _repository_arguments(self) -> list[str]:
         named = ["--repository", str(self.repository)]
         return [*named, *(part for address in self.triton for part in ("--triton", address))]
+
+    def _decisions(self) -> Record:
+        return self.record or FileRecord(self.folder)
 
     def _round(self, number: int) -> Path:
         return self.folder / f"round-{number:04d}"

@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sixpoint.errors import InvalidArgument
 
-__all__ = ["Gates", "PublishRules", "Rules", "SegmentationRules", "Task", "TrainRules", "TrialRules", "read_rules"]
+__all__ = [
+    "Gates",
+    "PublishRules",
+    "Rules",
+    "SegmentationRules",
+    "Task",
+    "TrainRules",
+    "TrialRules",
+    "parse_rules",
+    "read_rules",
+]
 
 Task = Literal["annotation", "segmentation"]
 """What a model does: it outlines what people click on, or it segments images by itself."""
@@ -167,9 +177,22 @@ def read_rules(path: Path) -> Rules:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InvalidArgument(f"the rules in {path} cannot be read: {reason}; expected YAML") from None
+    return parse_rules(content, where=f"in {path}")
+
+
+def parse_rules(content: object, *, where: str = "of a loop") -> Rules:
+    """Read rules from what JSON or YAML has.
+
+    Args:
+        content: The rules.
+        where: Where they are, for errors.
+
+    Raises:
+        InvalidArgument: A rule has another form than expected; the error names it.
+    """
     try:
         return Rules.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise InvalidArgument(f"the rules in {path}: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        raise InvalidArgument(f"the rules {where}: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None

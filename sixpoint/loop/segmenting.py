@@ -15,7 +15,7 @@ _WAIT_SECONDS = 60.0
 _TICK_SECONDS = 0.5
 
 
-def start_segmenting(client: Client, dataset: str, model: str, version: str, *, say: Callable[[str], None]) -> None:
+def start_segmenting(client: Client, dataset: str, model: str, version: str, say: Callable[[str], None]) -> None:
     """Begin a job of the kind ``segment``, once the gateway serves the version. A refusal is said, and ends nothing.
 
     Args:

@@ -161,7 +161,7 @@ class CreateJobRequest(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """Name of its kind: "segment", "train", "evaluate" or "publish"."""
+    """Name of its kind: "segment", "train", "evaluate", "publish" or "learn"."""
     priority: _builtins.int
     """Jobs of the tenant with a higher one go first, -100 to 100."""
     @_builtins.property
@@ -170,7 +170,8 @@ class CreateJobRequest(_message.Message):
         split: "training", "validation" or "test". For "train": run*, the name of the new run; dataset*; modality*, as
         "CT"; task*: "annotation" or "segmentation"; start_model or start_run; minutes, steps, rate, batch, mirror, seed,
         licence. For "evaluate": name* of the report, dataset*, modality*, model*, split, limit. For "publish": run*,
-        model*, share, force. FAILED_PRECONDITION if no worker runs jobs of the kind.
+        model*, share, force. For "learn": dataset*, action: "round", "promote" or "roll_back"; by_hand, task, version,
+        share: LearningService makes such jobs. FAILED_PRECONDITION if no worker runs jobs of the kind.
         """
 
     def __init__(

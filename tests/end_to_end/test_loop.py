@@ -11,27 +11,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 import sixpoint
-import trainer
 from exporter.publishing.status import list_versions
 from exporter.repository.open import open_repository
 from sixpoint.errors import FailedPrecondition
 from sixpoint.loop import Choice, Learning, Rules, read_decisions, replay
 from sixpoint.loop.decisions import PublishFacts
 from sixpoint.loop.rules import Gates, PublishRules, SegmentationRules, TrainRules, TrialRules
-from sixpoint.model_spec import ModelSpec, NetworkSpec
 from tests.end_to_end.command_line import run
-from tests.end_to_end.processes import is_running, wait_for, wait_until_gone
-from tests.support.images import noisy_volume
+from tests.end_to_end.novice import MODEL, add_cases, publish_novice
+from tests.end_to_end.processes import is_running, serving, wait_for, wait_until_gone
 from tests.support.paths import ROOT, TRITON_ENVIRONMENT
 from tests.support.servers import running_gateway, running_triton
-from trainer.data.spec_files import read_spec
-from trainer.training.checkpoint import publish as write_checkpoint
-from trainer.training.network import build_network
 
 pytestmark = [
     pytest.mark.triton,
@@ -39,15 +32,6 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore::sixpoint.ImplausibleImageWarning"),
 ]
-MODEL = "novice"
-
-
-def slim_spec() -> ModelSpec:
-    whole = read_spec(Path(trainer.__file__).with_name("annotation.yaml"))
-    assert whole.network is not None
-    network = NetworkSpec(name="UNet", arguments={**whole.network.arguments, "channels": [4, 8, 8, 8, 8]})
-    small = whole.roi.model_copy(update={"size": (32, 32, 32)})
-    return whole.model_copy(update={"network": network, "roi": small})
 
 
 @pytest.fixture(scope="module")
@@ -56,40 +40,17 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     if not TRITON_ENVIRONMENT.is_dir():
         pytest.skip("Triton is not installed: make triton")
     root = tmp_path_factory.mktemp("loop")
-    spec, repository = slim_spec(), root / "models"
-    torch.manual_seed(0)
-    (root / "start").mkdir()
-    weights = build_network(spec).state_dict()
-    # It answers nothing, so that whatever is learnt is not worse, on any machine.
-    next(value for name, value in reversed(weights.items()) if name.endswith("bias")).fill_(-8.0)
-    write_checkpoint(root / "start", weights, spec)
-    done = run("exporter", "publish", root / "start" / "checkpoint.pt", "--name", MODEL, "--repository", repository)
-    assert done.returncode == 0, done.stderr
+    repository = publish_novice(root)
     with running_triton(repository) as triton, running_gateway(triton_url=triton.address) as gateway:
         yield f"127.0.0.1:{gateway.port}", triton.address, repository
-
-
-def add_cases(client: sixpoint.Client, name: str, numbers: range) -> None:
-    """Annotate cases with the model that serves, as far as it can, and accept what was painted."""
-    z, y, x = np.indices((24, 28, 30))
-    for number in numbers:
-        truth = (((z - 12) / 8) ** 2 + ((y - 14) / 9) ** 2 + ((x - 14 - number % 3) / 9) ** 2 < 1).astype(np.uint8)
-        noise = noisy_volume((30, 28, 24))
-        volume = sixpoint.Volume((noise.array // 4 + 200 * truth + number).astype(np.int16), noise.geometry)
-        image = client.datasets.add_image(name, volume, case_name=f"case-{number}")
-        with client.open_session(volume, model=MODEL) as session:
-            session.annotate(sixpoint.ExtremePoints.of_mask(truth))
-            session.annotate(sixpoint.Scribble(truth > 0, positive=True))
-            session.rename(1, "ball")
-            saved = client.datasets.save(name, session.id)
-        assert (saved.image_digest, saved.model) == (image.digest, MODEL)
-        client.datasets.review(saved.id, "accepted")
 
 
 def learning(
     client: sixpoint.Client, servers: tuple[str, str, Path], name: str, folder: Path, rules: Rules
 ) -> Learning:
-    return Learning(client=client, dataset=name, rules=rules, folder=folder, repository=servers[2], triton=[servers[1]])
+    return Learning.through(
+        client, dataset=name, rules=rules, folder=folder, repository=servers[2], triton=[servers[1]]
+    )
 
 
 def rules(*, share: float = 1.0, may_fall: float = 1.0, steps: int = 2) -> Rules:
@@ -289,9 +250,50 @@ def test_a_program_that_fails_says_why(servers: tuple[str, str, Path], tmp_path:
     with sixpoint.Client(servers[0]) as client:
         client.datasets.create("nowhere", labels=["ball"])
         add_cases(client, "nowhere", range(60, 64))
-        lost = Learning(
-            client=client, dataset="nowhere", rules=rules(), folder=tmp_path, repository=tmp_path, triton=["x:1"]
+        lost = Learning.through(
+            client, dataset="nowhere", rules=rules(), folder=tmp_path, repository=tmp_path, triton=["x:1"]
         )
         with pytest.raises(FailedPrecondition, match=r"exporter: .*novice"):
             lost.run_once()
     assert read_decisions(tmp_path) == []
+
+
+def test_a_round_is_a_job_whose_decisions_are_told_and_whose_version_may_be_taken_back(
+    servers: tuple[str, str, Path], tmp_path: Path
+) -> None:
+    wanted = rules().model_copy(update={"gates": Gates(may_fall=1.0, may_slow=None)})
+    (tmp_path / "rules.yaml").write_text(wanted.model_dump_json())
+    settings = {
+        "TRITON_URL": servers[1],
+        "TRITON_MODEL_REPOSITORY": servers[2],
+        "STATE_FOLDER": tmp_path / "state",
+        "WORKER_KINDS": "learn",
+        "JOBS_FOLDER": tmp_path / "jobs",
+    }
+    with serving(**settings) as client:
+        client.datasets.create("rounds", labels=["ball"])
+        done = run("sixpoint", "learning", "rules", "rounds", tmp_path / "rules.yaml", server=client.target)
+        assert (done.returncode, f"annotation model {MODEL}: waiting, round 0" in done.stdout) == (0, True), done.stderr
+        add_cases(client, "rounds", range(160, 164))
+        before = versions(servers)
+        done = run("sixpoint", "learning", "round", "rounds", "--watch", "--json", server=client.target)
+        job = json.loads(done.stdout)
+        lines = [line.text for line in client.jobs.lines(job["id"])]
+        new, old = str(max(before) + 1), next(str(each) for each in before if before[each] == "serving")
+        assert (job["state"], lines[-1].partition(":")[0]) == ("succeeded", f"publish version {new}"), (job, lines)
+        assert not [line for line in lines if str(tmp_path) in line or str(servers[2]) in line], "paths are told"
+        begun, ended = client.learning.decisions("rounds")
+        assert (begun.choice, ended.choice, ended.started_from, ended.version) == ("train", "publish", old, new)
+        accepted = {info.digest for info in client.datasets.annotations("rounds", state="accepted")}
+        assert set(begun.annotation_digests) == accepted
+        shown = run("sixpoint", "learning", "decisions", "rounds", "--replay", server=client.target)
+        assert "all 2 decisions are made again" in shown.stdout, shown.stderr
+
+        # Nothing is new; and what was published is taken back.
+        for started, line in (
+            (client.learning.start_round("rounds"), "wait: 0 new accepted annotations, 4 are waited for"),
+            (client.learning.roll_back("rounds"), f"version {old} of {MODEL} serves"),
+        ):
+            assert client.jobs.watch(started.id, seconds=600).state == "succeeded"
+            assert client.jobs.lines(started.id)[-1].text == line
+        assert versions(servers)[int(old)] == "serving"

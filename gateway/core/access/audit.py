@@ -50,6 +50,7 @@ class Action(enum.StrEnum):
     SAVE_ANNOTATION = "save annotation"
     READ_ANNOTATION = "read annotation"
     REVIEW_ANNOTATION = "review annotation"
+    CHANGE_LEARNING = "change rules of learning"
     CREATE_JOB = "create job"
     CHANGE_JOB = "cancel, pause or resume job"
     READ_JOB = "read job"

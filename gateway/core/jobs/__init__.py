@@ -9,6 +9,7 @@ from gateway.core.jobs.programs import (
     ProgramPlace,
     PublishJobs,
     TrainJobs,
+    check_may_publish,
     run_process,
 )
 from gateway.core.jobs.prompts_first import PatientInference, PromptWatch
@@ -59,5 +60,6 @@ __all__ = [
     "SegmentParameters",
     "TrainJobs",
     "UnfinishedJob",
+    "check_may_publish",
     "run_process",
 ]

@@ -13,6 +13,7 @@ from sixpoint.v1 import annotation_service_pb2 as annotation_pb
 from sixpoint.v1 import dataset_service_pb2 as dataset_pb
 from sixpoint.v1 import image_service_pb2 as image_pb
 from sixpoint.v1 import job_service_pb2 as job_pb
+from sixpoint.v1 import learning_service_pb2 as learning_pb
 from sixpoint.v1 import model_service_pb2 as model_pb
 from sixpoint.v1 import session_service_pb2 as session_pb
 
@@ -27,6 +28,7 @@ SERVICES = tuple(
         (annotation_pb.DESCRIPTOR, "AnnotationService"),
         (dataset_pb.DESCRIPTOR, "DatasetService"),
         (job_pb.DESCRIPTOR, "JobService"),
+        (learning_pb.DESCRIPTOR, "LearningService"),
     )
 )
 """Full names of sixpoint's services."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import Response
 
-from gateway.contract import AnnotationCalls, DatasetCalls, JobCalls, ModelCalls, SessionCalls
+from gateway.contract import AnnotationCalls, DatasetCalls, JobCalls, LearningCalls, ModelCalls, SessionCalls
 from gateway.core.images import ImageStore
 from gateway.core.runtime import Admission, Catalog, DeadlineLimits
 from gateway.core.runtime.fairness import Places
@@ -33,6 +33,7 @@ from gateway.http.rest.resources.downloads import download_operation
 from gateway.http.rest.resources.files import Files
 from gateway.http.rest.resources.images import Images
 from gateway.http.rest.resources.jobs import job_operations
+from gateway.http.rest.resources.learning import learning_operations
 from gateway.http.rest.resources.models import model_operations
 from gateway.http.rest.resources.segmentations import segmentation_operations
 from gateway.http.rest.resources.segments import segment_operations
@@ -53,6 +54,7 @@ def rest_door(
     segmenter: Segmenter,
     datasets: DatasetCalls,
     jobs: JobCalls,
+    learning: LearningCalls,
     streams: Places,
     uploads: Places,
     files: ImageFiles,
@@ -70,6 +72,7 @@ def rest_door(
         segmenter: Segments whole images.
         datasets: Calls on datasets.
         jobs: Calls on jobs.
+        learning: Calls on learning.
         streams: Places of those who watch a job.
         uploads: Places of uploads.
         files: Stores images that come as files.
@@ -85,6 +88,7 @@ def rest_door(
         segmenter=segmenter,
         datasets=datasets,
         jobs=jobs,
+        learning=learning,
         streams=streams,
         uploads=uploads,
         files=files,
@@ -107,6 +111,7 @@ def api_document() -> dict[str, Any]:
         segmenter=none,
         datasets=DatasetCalls(datasets=none, annotations=none, saver=none, assignments=none, removal=none),
         jobs=JobCalls(none),
+        learning=LearningCalls(none),
         streams=none,
         uploads=none,
         files=none,
@@ -126,6 +131,7 @@ def make_operations(
     segmenter: Segmenter,
     datasets: DatasetCalls,
     jobs: JobCalls,
+    learning: LearningCalls,
     streams: Places,
     uploads: Places,
     files: ImageFiles,
@@ -151,6 +157,7 @@ def make_operations(
         *annotation_operations(datasets, labels, replies, (short, upload)),
         *segmentation_operations(segmenter, images, replies, segmentation),
         *job_operations(jobs, streams, (short, segmentation)),
+        *learning_operations(learning, short),
     ]
     return [*operations, _document_operation(operations, short)]
 

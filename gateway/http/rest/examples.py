@@ -13,6 +13,7 @@ __all__ = [
     "FORK",
     "IMAGE_HEADER",
     "JOB",
+    "LEARNING_RULES",
     "NEXT_IMAGE",
     "PROMPTS",
     "REVIEW",
@@ -49,6 +50,7 @@ PROMPTS: dict[str, Any] = {
 }
 SEGMENTATION: dict[str, Any] = {"image_digest": _DIGEST, "model": "segmentation_hippocampus", "labels": []}
 JOB: dict[str, Any] = {"kind": "segment", "parameters": {"dataset": "livers", "model": "segmentation_hippocampus"}}
+LEARNING_RULES: dict[str, Any] = {"rules": {"modality": "CT", "model": "annotation", "train": {"new_accepted": 10}}}
 IMAGE_HEADER: dict[str, Any] = {
     "geometry": {
         "size": [40, 36, 32],

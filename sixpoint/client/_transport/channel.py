@@ -14,6 +14,7 @@ from sixpoint.v1 import annotation_service_pb2_grpc as annotation_grpc
 from sixpoint.v1 import dataset_service_pb2_grpc as dataset_grpc
 from sixpoint.v1 import image_service_pb2_grpc as image_grpc
 from sixpoint.v1 import job_service_pb2_grpc as job_grpc
+from sixpoint.v1 import learning_service_pb2_grpc as learning_grpc
 from sixpoint.v1 import model_service_pb2_grpc as model_grpc
 from sixpoint.v1 import session_service_pb2_grpc as session_grpc
 
@@ -97,6 +98,7 @@ class Stubs:
         annotation: Methods of the annotation service.
         datasets: Methods of the dataset service.
         jobs: Methods of the job service.
+        learning: Methods of the learning service.
     """
 
     def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
@@ -106,6 +108,7 @@ class Stubs:
         self.annotation: annotation_grpc.AnnotationServiceStub = annotation_grpc.AnnotationServiceStub(channel)
         self.datasets: dataset_grpc.DatasetServiceStub = dataset_grpc.DatasetServiceStub(channel)
         self.jobs: job_grpc.JobServiceStub = job_grpc.JobServiceStub(channel)
+        self.learning: learning_grpc.LearningServiceStub = learning_grpc.LearningServiceStub(channel)
         services = {
             "ModelService": self.models,
             "ImageService": self.images,
@@ -113,6 +116,7 @@ class Stubs:
             "AnnotationService": self.annotation,
             "DatasetService": self.datasets,
             "JobService": self.jobs,
+            "LearningService": self.learning,
         }
         self._names = {
             id(method): f"sixpoint.v1.{service}/{name}"

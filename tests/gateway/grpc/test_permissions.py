@@ -14,6 +14,7 @@ from sixpoint.v1 import (
     dataset_service_pb2,
     image_service_pb2,
     job_service_pb2,
+    learning_service_pb2,
     model_service_pb2,
     session_service_pb2,
 )
@@ -25,6 +26,7 @@ FILES: list[FileDescriptor] = [
         dataset_service_pb2,
         image_service_pb2,
         job_service_pb2,
+        learning_service_pb2,
         model_service_pb2,
         session_service_pb2,
     )
@@ -67,6 +69,10 @@ def test_viewers_only_read() -> None:
         "Resume",
         "NextImage",
         "Skip",
+        "SetLearning",
+        "StartRound",
+        "Promote",
+        "RollBack",
         "Remove",
         # It says whether somebody is a patient.
         "Trace",

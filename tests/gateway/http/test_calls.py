@@ -49,6 +49,8 @@ def test_only_what_tells_nothing_is_for_everybody(tmp_path: Path) -> None:
     }
     assert {name for name, role in routes.items() if role is Role.ADMIN} == {
         "POST /api/v1/datasets/{dataset}/remove",
+        "PUT /api/v1/datasets/{dataset}/learning/rules",
+        *(f"POST /api/v1/datasets/{{dataset}}/learning/{name}" for name in ("rounds", "promote", "rollback")),
         "DELETE /monailabel/datastore/",
         "DELETE /monailabel/datastore/image",
         *(f"{method} /monailabel/model/{{name}}" for method in ("GET", "PUT", "DELETE")),

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from google.protobuf.struct_pb2 import Struct
 
 import sixpoint
 from benchmarks.servers.watched_gateway import longest_stall
@@ -24,6 +25,8 @@ from sixpoint.mask import pack
 from sixpoint.protocol import mask_to_message
 from sixpoint.v1 import dataset_service_pb2 as dataset_pb
 from sixpoint.v1 import job_service_pb2 as job_pb
+from sixpoint.v1 import learning_service_pb2 as learning_pb
+from sixpoint.v1 import model_service_pb2 as model_pb
 from tests.gateway.process import GatewayProcess, gateway_process
 from tests.gateway.prompts import SIX
 from tests.gateway.robustness.fuzzing import FAULTS, GROWTH_BYTES, LARGEST, STALL_S, Maker, damaged
@@ -33,7 +36,11 @@ CASES = int(os.environ.get("GATEWAY_FUZZ", "500"))
 SEED = int(os.environ.get("GATEWAY_FUZZ_SEED", "20261202"))
 # Nothing that a case may name: what a case removes would be missed by all that follow.
 KEPT = "organs"
-SERVICES = [dataset_pb.DESCRIPTOR.services_by_name["DatasetService"], job_pb.DESCRIPTOR.services_by_name["JobService"]]
+SERVICES = [
+    dataset_pb.DESCRIPTOR.services_by_name["DatasetService"],
+    job_pb.DESCRIPTOR.services_by_name["JobService"],
+    learning_pb.DESCRIPTOR.services_by_name["LearningService"],
+]
 METHODS = {method.name: f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods}
 
 
@@ -60,6 +67,9 @@ class Caller:
         image: dict[str, Any] = {**place, "image_digest": volume.digest}
         added = [dataset_pb.NewDatasetImage(image_digest=volume.digest, case_name="a", patient="p")]
         label = dataset_pb.LabelMask(name="object", mask=mask_to_message(pack(array, (0, 0, 0))))
+        rules = Struct()
+        rules.update({"modality": "CT", "train": {"minutes": 5}})
+        client.learning.set_rules(KEPT, {"modality": "CT"})
         made = job_pb.CreateJobRequest(kind="segment", priority=1)
         made.parameters.update({"dataset": KEPT, "model": "segmentation_hippocampus", "split": "training"})
         self.valid: dict[str, Any] = {
@@ -97,6 +107,14 @@ class Caller:
             "ResumeJob": job_pb.ResumeJobRequest(id=job.id),
             "ListJobLines": job_pb.ListJobLinesRequest(id=job.id, after=1),
             "CancelJob": job_pb.CancelJobRequest(id=job.id),
+            "SetLearningRules": learning_pb.SetLearningRulesRequest(rules=rules, **place),
+            "GetLearning": learning_pb.GetLearningRequest(**place),
+            "ListDecisions": learning_pb.ListDecisionsRequest(page_size=3, **place),
+            "StartRound": learning_pb.StartRoundRequest(by_hand=True, **place),
+            "PromoteVersion": learning_pb.PromoteVersionRequest(
+                task=model_pb.TASK_ANNOTATION, version="1", share=0.5, **place
+            ),
+            "RollBackVersion": learning_pb.RollBackVersionRequest(task=model_pb.TASK_ANNOTATION, **place),
         }
 
     def draw(self) -> tuple[str, bytes]:
@@ -123,7 +141,7 @@ class Caller:
 @pytest.fixture
 def process(triton: LocalTriton, tmp_path: Path) -> Iterator[GatewayProcess]:
     # Jobs wait: another process would change what the gateway takes.
-    settings: dict[str, Any] = {"max_sessions": 100_000, "job_workers": 0}
+    settings: dict[str, Any] = {"max_sessions": 100_000, "job_workers": 0, "worker_kinds": "segment,learn"}
     with gateway_process(triton.address, tmp_path, stalls=tmp_path / "stalls", **settings) as running:
         yield running
 

@@ -31,6 +31,8 @@ DATASET_TABLES = {
     "reviews",
     "assignments",
     "image_scores",
+    "learning_rules",
+    "learning_decisions",
 }
 JOB_TABLES = {"jobs", "job_lines"}
 SESSION_TABLES = TABLES - DATASET_TABLES - JOB_TABLES

@@ -4,7 +4,15 @@ from gateway.core.jobs.programs.dataset_folders import DatasetFolders
 from gateway.core.jobs.programs.evaluating import EvaluateJobs
 from gateway.core.jobs.programs.place import ProgramPlace
 from gateway.core.jobs.programs.processes import run_process
-from gateway.core.jobs.programs.publishing import PublishJobs
+from gateway.core.jobs.programs.publishing import PublishJobs, check_may_publish
 from gateway.core.jobs.programs.training import TrainJobs
 
-__all__ = ["DatasetFolders", "EvaluateJobs", "ProgramPlace", "PublishJobs", "TrainJobs", "run_process"]
+__all__ = [
+    "DatasetFolders",
+    "EvaluateJobs",
+    "ProgramPlace",
+    "PublishJobs",
+    "TrainJobs",
+    "check_may_publish",
+    "run_process",
+]

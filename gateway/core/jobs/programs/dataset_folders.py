@@ -15,7 +15,7 @@ from gateway.core.access import Principal
 from gateway.core.datasets import AnnotationRow, Annotations, AnnotationState, DatasetImageRow, Datasets, Split
 from gateway.core.images import ImageSource
 from sixpoint.client import AnnotationInfo, DatasetImage, DatasetInfo, DatasetLabel
-from sixpoint.datasets import MANIFEST, export_dataset, verify_manifest
+from sixpoint.datasets import MANIFEST, DatasetSource, export_dataset, verify_manifest
 from sixpoint.errors import Aborted
 from sixpoint.segmentation import LabelledMask, Segmentation
 from sixpoint.volume import Volume
@@ -68,7 +68,7 @@ class DatasetFolders:
         if await asyncio.to_thread(_is_whole, folder):
             return folder
         stopped = threading.Event()
-        source = _Source(_Reader(self, principal, split, asyncio.get_running_loop(), stopped))
+        source = self.source(principal, stopped, split=split)
         thread = asyncio.create_task(
             asyncio.to_thread(_write, source, name, folder, modality=modality, progress=progress)
         )
@@ -81,13 +81,25 @@ class DatasetFolders:
             raise
         return folder
 
+    def source(self, principal: Principal, stopped: threading.Event, *, split: Split | None = None) -> DatasetSource:
+        """Datasets for a thread beside the running event loop.
+
+        Args:
+            principal: For whom they are read.
+            stopped: Once it is set, nothing more is read.
+            split: Only images of this split; None for all.
+        """
+        return _Source(_Reader(self, principal, split, asyncio.get_running_loop(), stopped))
+
 
 def _is_whole(folder: Path) -> bool:
     # It is the last file that an export writes: without it, the export was interrupted.
     return (folder / MANIFEST).is_file() and not verify_manifest(folder)
 
 
-def _write(source: _Source, name: str, folder: Path, *, modality: str, progress: Callable[[int, int], None]) -> None:
+def _write(
+    source: DatasetSource, name: str, folder: Path, *, modality: str, progress: Callable[[int, int], None]
+) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     export_dataset(source, name, folder, modality=modality, progress=progress)
 

@@ -86,21 +86,28 @@ class ProgramPlace:
         Raises:
             FailedPrecondition: It failed.
         """
+        command = [self.python or sys.executable, "-m", program, *arguments]
+        await run_process(
+            command,
+            on_line=on_line or context.log,
+            environment=self.environment(variables),
+            # Where they are concerns nobody but the operator.
+            leave_out=[f"{self.within(context.principal, 'runs', 'any').parents[1]}/", f"{self.repository}/"],
+        )
+
+    def environment(self, variables: Sequence[str]) -> dict[str, str]:
+        """The variables of a program.
+
+        Args:
+            variables: Beginnings of the names of settings that it gets; others are the gateway's own.
+        """
         environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("SIXPOINT_") or name.startswith(tuple(variables))
         }
         # Lines arrive as they are written, and whole.
-        environment |= {"PYTHONUNBUFFERED": "1", "COLUMNS": "200", "NO_COLOR": "1"}
-        command = [self.python or sys.executable, "-m", program, *arguments]
-        await run_process(
-            command,
-            on_line=on_line or context.log,
-            environment=environment,
-            # Where they are concerns nobody but the operator.
-            leave_out=[f"{self.within(context.principal, 'runs', 'any').parents[1]}/", f"{self.repository}/"],
-        )
+        return environment | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200", "NO_COLOR": "1"}
 
     async def write_data(
         self, dataset: str, *, name: str, modality: str, split: Split | None = None, context: JobContext

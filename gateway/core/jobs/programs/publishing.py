@@ -8,9 +8,10 @@ from gateway.core.access import DEFAULT_TENANT, Principal, Role, check_role
 from gateway.core.jobs.kinds import JobContext, JobParameters
 from gateway.core.jobs.programs.names import FileName
 from gateway.core.jobs.programs.place import ProgramPlace
+from gateway.core.runtime import Catalog
 from sixpoint.errors import FailedPrecondition, ModelNotFound, PermissionDenied
 
-__all__ = ["PublishJobs", "PublishParameters"]
+__all__ = ["PublishJobs", "PublishParameters", "check_may_publish"]
 
 _CHECKPOINT = "checkpoint.pt"
 _TRITON = "SIXPOINT_TRITON_"
@@ -48,18 +49,7 @@ class PublishJobs:
         Raises:
             PermissionDenied: The caller is no admin, or other tenants use the model, too.
         """
-        check_role(principal, Role.ADMIN)
-        if principal.tenant == DEFAULT_TENANT:
-            return
-        try:
-            model = self._place.catalog.get(parameters.model, tenant=principal.tenant)
-        except ModelNotFound:
-            model = None
-        if model is None or model.tenants != frozenset({principal.tenant}):
-            raise PermissionDenied(
-                "a tenant publishes versions of its own models only; ask whoever manages the model repository to "
-                "publish the first version, and to give it to your tenant alone (exporter tenants)"
-            )
+        check_may_publish(self._place.catalog, parameters.model, principal)
 
     async def run(self, parameters: PublishParameters, context: JobContext) -> None:
         """Publish, unless that was done before this worker took the job.
@@ -87,3 +77,23 @@ class PublishJobs:
         arguments += ["--force"] if parameters.force else []
         await place.run("exporter", arguments, context=context, variables=(_TRITON,))
         context.progress(1.0, 1.0)
+
+
+def check_may_publish(catalog: Catalog, model: str, principal: Principal) -> None:
+    """Refuse a caller who may not publish versions of a model.
+
+    Raises:
+        PermissionDenied: The caller is no admin, or other tenants use the model, too.
+    """
+    check_role(principal, Role.ADMIN)
+    if principal.tenant == DEFAULT_TENANT:
+        return
+    try:
+        served = catalog.get(model, tenant=principal.tenant)
+    except ModelNotFound:
+        served = None
+    if served is None or served.tenants != frozenset({principal.tenant}):
+        raise PermissionDenied(
+            "a tenant publishes versions of its own models only; ask whoever manages the model repository to "
+            "publish the first version, and to give it to your tenant alone (exporter tenants)"
+        )

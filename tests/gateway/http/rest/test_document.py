@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gateway.contract import DatasetCalls, JobCalls
+from gateway.contract import DatasetCalls, JobCalls, LearningCalls
 from gateway.grpc.permissions import ROLES
 from gateway.http.rest import examples
 from gateway.http.rest.door import make_operations
@@ -54,8 +54,14 @@ def test_roles_are_those_of_grpc() -> None:
     none: Any = None
     parts = ("images", "sessions", "catalog", "engine", "segmenter", "streams", "uploads", "files", "spool", "memory")
     calls = DatasetCalls(datasets=none, annotations=none, saver=none, assignments=none, removal=none)
-    jobs, limits = JobCalls(none), (none, none, none)
-    operations = make_operations(**dict.fromkeys(parts, none), datasets=calls, jobs=jobs, deadlines=limits)
+    limits = (none, none, none)
+    operations = make_operations(
+        **dict.fromkeys(parts, none),
+        datasets=calls,
+        jobs=JobCalls(none),
+        learning=LearningCalls(none),
+        deadlines=limits,
+    )
     roles = {method.rpartition("/")[2]: role for method, role in ROLES.items()}
     compared = 0
     for operation in operations:
