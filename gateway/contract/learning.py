@@ -81,7 +81,7 @@ class LearningCalls:
             request.dataset,
             task=_read_task(request.task),
             version=_read_version(request.version),
-            share=request.share,
+            share=_read_share(request.share),
             principal=principal,
         )
         return learning_pb.PromoteVersionResponse(job=job_to_message(row))
@@ -110,12 +110,22 @@ def _read_task(number: int) -> Task:
 
 
 def _read_version(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 0 < len(text) < 10):
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
         raise InvalidArgument(
-            f"{quoted(text)} is no version; expected a number, such as 3",
-            violations=(Violation("version", "a number"),),
+            f"{quoted(text)} is no version; expected a number from 1, such as 3",
+            violations=(Violation("version", "a number from 1"),),
         )
     return int(text)
+
+
+def _read_share(share: float) -> float:
+    # NaN is refused, too.
+    if not 0 <= share <= 1:
+        raise InvalidArgument(
+            f"a share of {share:g} of the sessions is none; expected 0 to 1, such as 0.2 for a fifth, or 1 for all",
+            violations=(Violation("share", "0 to 1"),),
+        )
+    return share
 
 
 def _state_to_message(state: LearningState) -> learning_pb.Learning:

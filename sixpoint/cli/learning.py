@@ -74,6 +74,8 @@ def decisions(
                 f"{'; '.join(each.reasons)}"
             )
         )
+    if not made:
+        console.print("no decisions yet: a round that only waits records none")
     if again:
         if differences := replay([Decision.model_validate_json(each.record) for each in made]):
             raise FailedPrecondition(f"the record gives other decisions: {'. '.join(differences)}")

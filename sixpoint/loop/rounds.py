@@ -83,7 +83,7 @@ class Learning:
             The last decision.
 
         Raises:
-            FailedPrecondition: Another loop works in the folder.
+            FailedPrecondition: Another round works in the folder.
             SixpointError: The gateway, the trainer or the exporter failed. The next call goes on.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -293,6 +293,6 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FailedPrecondition(
-                f"another loop works in {path.parent}: wait for it, or choose another folder"
+                f"another round works in {path.parent}; wait until it has ended, then start the next one"
             ) from None
         yield

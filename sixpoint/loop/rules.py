@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sixpoint.errors import InvalidArgument
+from sixpoint.errors.shortening import quoted
 
 __all__ = [
     "Gates",
@@ -195,4 +197,18 @@ def parse_rules(content: object, *, where: str = "of a loop") -> Rules:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
+        if first["type"] == "extra_forbidden":
+            raise InvalidArgument(
+                f"the rules {where}: there is no rule {quoted(place)}; expected {_names_beside(first['loc'])}"
+            ) from None
         raise InvalidArgument(f"the rules {where}: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+
+
+def _names_beside(place: Sequence[str | int]) -> str:
+    """The names of the rules in the part where there is no such rule."""
+    part: type[BaseModel] = Rules
+    for name in place[:-1]:
+        annotation = part.model_fields[str(name)].annotation
+        assert isinstance(annotation, type)
+        part = annotation
+    return ", ".join(part.model_fields)

@@ -174,7 +174,8 @@ class _Work:
         place = self.jobs._place
         for path in (f"{self._folder().parents[1]}/", f"{place.repository}/"):
             text = text.replace(path, "")
-        return text
+        # The exporter also says where a version is not.
+        return text.replace(place.repository, "the model repository")
 
     def call(self, work: Awaitable[_Result]) -> _Result:
         """Await something on the event loop."""

@@ -37,7 +37,8 @@ def test_rules_say_which_models_learn(tmp_path: Path) -> None:
     [
         ("", "the file: input should be"),
         ("train: {}", "modality: field required"),
-        ("modality: CT\ngate: {}", "gate: extra inputs are not permitted"),
+        ("modality: CT\ngate: {}", "there is no rule 'gate'; expected modality, learn, model,"),
+        ("modality: CT\ngates: {fall: 1}", "there is no rule 'gates.fall'; expected may_fall, must_rise,"),
         ("modality: CT\ngates: {may_fall: 2}", "gates.may_fall: input should be less than or equal to 1"),
         ("modality: CT\npublish: {share: 0}", "publish.share: input should be greater than 0"),
         ("modality: [", "cannot be read"),

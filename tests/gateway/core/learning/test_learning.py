@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import stat
 import sys
@@ -175,7 +176,7 @@ async def test_rules_are_whole_and_replace_earlier_ones(site: Site) -> None:
 
 
 async def test_wrong_rules_and_those_who_may_not_set_them_are_refused(site: Site) -> None:
-    with pytest.raises(InvalidArgument, match=r"the rules of a loop: train\.steps_: extra inputs"):
+    with pytest.raises(InvalidArgument, match=r"there is no rule 'train\.steps_'; expected new_accepted,"):
         await site.learning.set_rules("organs", {"modality": "CT", "train": {"steps_": 1}}, principal=ADA)
     for role in (Role.VIEWER, Role.ANNOTATOR, Role.ENGINEER):
         with pytest.raises(PermissionDenied):
@@ -236,6 +237,17 @@ async def test_a_round_with_nothing_to_do_says_so(site: Site) -> None:
     assert (await site.learning.decisions("organs", principal=ADA)).entries == ()
 
 
+async def test_two_rounds_of_a_dataset_do_not_work_at_once(site: Site) -> None:
+    await site.learning.set_rules("organs", RULES, principal=ADA)
+    await site.jobs.run(site.jobs.parameters(dataset="organs"), Context())
+    (folder,) = (site.place.within(ADA, "loops", "any").parent).iterdir()
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(FailedPrecondition, match=rf"^another round works in loops/{folder.name}; wait until"):
+            await site.jobs.run(site.jobs.parameters(dataset="organs"), Context())
+    await site.jobs.run(site.jobs.parameters(dataset="organs"), Context())
+
+
 async def test_what_the_exporter_is_asked_and_where_it_fails_no_path_is_told(
     site: Site, program: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -253,9 +265,10 @@ async def test_what_the_exporter_is_asked_and_where_it_fails_no_path_is_told(
     first, second = map(json.loads, (tmp_path / "told").read_text().splitlines())
     assert first[:6] == ["exporter", "promote", "shared", "3", "--share", "0.25"]
     assert second[:3] == ["exporter", "rollback", "shared"]
-    program("sys.exit('error: no version in ' + arguments[arguments.index('--repository') + 1] + '/shared')")
-    with pytest.raises(FailedPrecondition, match=r"^exporter: no version in shared$"):
-        await jobs.run(jobs.parameters(dataset="organs", action="roll_back"), Context())
+    for end, told in (("/shared", "shared"), (", only: 3", "the model repository, only: 3")):
+        program(f"sys.exit('error: no version in ' + arguments[arguments.index('--repository') + 1] + '{end}')")
+        with pytest.raises(FailedPrecondition, match=rf"^exporter: no version in {told}$"):
+            await jobs.run(jobs.parameters(dataset="organs", action="roll_back"), Context())
     program("import os; os.kill(os.getpid(), 9)")
     with pytest.raises(Unavailable, match="was ended by signal 9"):
         await jobs.run(jobs.parameters(dataset="organs", action="roll_back"), Context())
