@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from gateway.contract import LearningCalls
+from gateway.core.learning import Learning
 from sixpoint.errors import InvalidArgument
 from sixpoint.v1 import learning_service_pb2 as learning_pb
 from sixpoint.v1.model_service_pb2 import TASK_ANNOTATION
@@ -26,6 +28,6 @@ from tests.support.callers import caller
 async def test_numbers_that_are_none_are_named(version: str, share: float, told: str) -> None:
     request = learning_pb.PromoteVersionRequest(dataset="organs", task=TASK_ANNOTATION, version=version, share=share)
     # It is refused before anything is asked.
-    calls = LearningCalls(cast("Any", None))
+    calls = LearningCalls(cast("Learning", SimpleNamespace(promote=None)))
     with pytest.raises(InvalidArgument, match=told):
         await calls.promote_version(request, caller("ada"))
