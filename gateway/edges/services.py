@@ -27,6 +27,8 @@ from gateway.core.jobs import (
     DatasetFolders,
     DraftComparer,
     EvaluateJobs,
+    ExportJobs,
+    ImportJobs,
     JobKinds,
     JobRow,
     Jobs,
@@ -196,11 +198,20 @@ def make_services(
         in_flight=settings.segmentation_patches,
     )
     comparer = DraftComparer(images=stores.images, catalog=catalog, annotator=annotator, admission=prompts)
+    saver = AnnotationSaver(
+        repository=stores.saved,
+        sessions=stores.sessions,
+        engine=engine,
+        admission=prompts,
+        limit=settings.annotation_bytes,
+    )
 
     async def start_job(kind: str, parameters: Mapping[str, Any], principal: Principal) -> JobRow:
         return await jobs.create(kind, parameters, principal=principal)
 
-    kinds = _job_kinds(settings, stores, catalog=catalog, segmenter=segmenter, comparer=comparer, start_job=start_job)
+    kinds = _job_kinds(
+        settings, stores, catalog=catalog, segmenter=segmenter, comparer=comparer, saver=saver, start_job=start_job
+    )
     jobs = Jobs(
         repository=stores.jobs,
         queue=stores.job_queue,
@@ -223,13 +234,7 @@ def make_services(
             drop_session=stores.drop_session,
             auditor=stores.auditor,
         ),
-        saver=AnnotationSaver(
-            repository=stores.saved,
-            sessions=stores.sessions,
-            engine=engine,
-            admission=prompts,
-            limit=settings.annotation_bytes,
-        ),
+        saver=saver,
         segmenter=segmenter,
         jobs=jobs,
         job_kinds=kinds,
@@ -250,6 +255,7 @@ def _job_kinds(
     catalog: Catalog,
     segmenter: Segmenter,
     comparer: DraftComparer,
+    saver: AnnotationSaver,
     start_job: StartJob,
 ) -> JobKinds:
     place = ProgramPlace(
@@ -271,7 +277,19 @@ def _job_kinds(
         seconds=settings.max_segmentation_seconds,
     )
     learn = LearnJobs(place, stores.learning, start_job=start_job)
+    datasets, annotations, images = stores.datasets, stores.annotations, stores.images
+    exports = ExportJobs(
+        folder=settings.export_folder, datasets=datasets, annotations=annotations, images=images, jobs=stores.jobs
+    )
+    imports = ImportJobs(
+        folder=settings.import_folder,
+        datasets=datasets,
+        annotations=annotations,
+        images=images,
+        saver=saver,
+        limit=settings.max_image_bytes,
+    )
     return JobKinds(
-        [segment, TrainJobs(place), EvaluateJobs(place), PublishJobs(place), learn],
+        [segment, TrainJobs(place), EvaluateJobs(place), PublishJobs(place), learn, exports, imports],
         run_here=settings.worker_kind_names,
     )

@@ -1,5 +1,6 @@
 """A gateway's datasets and folders on this machine: import, export and its check, agreement of annotators."""
 
+from sixpoint.datasets.access import DatasetReader, DatasetSource, DatasetTarget, DatasetWriter
 from sixpoint.datasets.adjudication import (
     Disagreement,
     annotations_to_decide,
@@ -7,12 +8,15 @@ from sixpoint.datasets.adjudication import (
     majority_masks,
 )
 from sixpoint.datasets.agreement import DatasetAgreement, LabelAgreement, PairAgreement, dataset_agreement
-from sixpoint.datasets.export import DatasetReader, DatasetSource, ExportedCase, ExportResult, export_dataset
+from sixpoint.datasets.bids_layout import check_contrast
+from sixpoint.datasets.export import ExportedCase, ExportResult, export_dataset
 from sixpoint.datasets.importing import (
     ImportedCase,
     ImportOptions,
     ImportResult,
     LabelNaming,
+    Source,
+    SourceCase,
     SourceLayout,
     import_dataset,
     read_source,
@@ -27,6 +31,8 @@ __all__ = [
     "DatasetAgreement",
     "DatasetReader",
     "DatasetSource",
+    "DatasetTarget",
+    "DatasetWriter",
     "Disagreement",
     "ExportResult",
     "ExportedCase",
@@ -39,9 +45,12 @@ __all__ = [
     "Manifest",
     "ManifestCase",
     "PairAgreement",
+    "Source",
+    "SourceCase",
     "SourceLayout",
     "TrainedVersion",
     "annotations_to_decide",
+    "check_contrast",
     "dataset_agreement",
     "export_dataset",
     "exports_with",

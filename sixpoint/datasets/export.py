@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 import numpy as np
 
 from sixpoint._typing import Array
 from sixpoint.client import AnnotationInfo, DatasetImage, DatasetInfo
+from sixpoint.datasets.access import DatasetSource
 from sixpoint.datasets.bids_layout import bids_paths, bids_texts
 from sixpoint.datasets.dicom_layout import DicomSources, write_segmentation
+from sixpoint.datasets.journal import ExportJournal
 from sixpoint.datasets.layouts import Layout, dataset_json, image_path, label_path, splits_json
 from sixpoint.datasets.manifest import Manifest, ManifestCase, file_sha256, json_bytes, write_manifest
 from sixpoint.errors import DatasetError
@@ -23,45 +24,12 @@ from sixpoint.errors.shortening import quoted
 from sixpoint.io.atomic_files import write_file
 from sixpoint.mask_files.labels import write_labels
 from sixpoint.segmentation import Segmentation
-from sixpoint.volume import Volume, write_image
+from sixpoint.volume import write_image
 
-__all__ = ["DatasetReader", "DatasetSource", "ExportResult", "ExportedCase", "export_dataset"]
+__all__ = ["ExportResult", "ExportedCase", "export_dataset"]
 
 _SPLITS = ("training", "validation", "test")
 _Paths = Mapping[str, tuple[PurePosixPath, PurePosixPath]]
-
-
-class DatasetReader(Protocol):
-    """What is read of a dataset; the datasets of a :class:`sixpoint.client.Client` are one."""
-
-    def get(self, name: str) -> DatasetInfo:
-        """Describe a dataset."""
-        ...
-
-    def images(self, name: str) -> list[DatasetImage]:
-        """List the images by the name of their case."""
-        ...
-
-    def annotations(self, name: str, *, state: str) -> list[AnnotationInfo]:
-        """List the annotations in a state, the latest first."""
-        ...
-
-    def masks(self, annotation_id: str) -> Segmentation:
-        """Read the masks of an annotation."""
-        ...
-
-    def download(self, digest: str) -> Volume:
-        """Read an image."""
-        ...
-
-
-class DatasetSource(Protocol):
-    """Where a dataset is exported from, such as a :class:`sixpoint.client.Client`."""
-
-    @property
-    def datasets(self) -> DatasetReader:
-        """Reads datasets."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -104,6 +72,7 @@ def export_dataset(
     labels: Sequence[str] = (),
     state: str = "accepted",
     sources: Sequence[str | os.PathLike[str]] = (),
+    resume: bool = False,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> ExportResult:
     """Write the images of a dataset, and the latest annotation of each, to a folder.
@@ -124,6 +93,8 @@ def export_dataset(
         state: State of the annotations.
         sources: For DICOM SEG, where the series of the images lie: folders, with their sub-folders, or
             ``dicomweb:URL#STUDY``.
+        resume: Whether to go on with an export to this folder that was interrupted, and was begun like this. Cases that
+            it has are not read again; DICOM SEG are written anew.
         progress: Called with the number of cases so far and in all.
 
     Raises:
@@ -135,7 +106,9 @@ def export_dataset(
         raise DatasetError(
             "the modality of the images is not known; say it, such as CT or MRI: trainers normalise by it"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    journal = ExportJournal(folder) if resume else None
+    is_begun = journal is not None and journal.is_there
+    if folder.exists() and (not folder.is_dir() or (not is_begun and any(folder.iterdir()))):
         raise DatasetError(f"{folder} is not empty; export to a new folder")
     dataset = client.datasets.get(name)
     numbers = _numbers(dataset, labels)
@@ -145,6 +118,9 @@ def export_dataset(
     images = client.datasets.images(name)
     written: list[tuple[ExportedCase, ManifestCase]] = []
     left_out: dict[str, str] = {}
+    paths: _Paths = {}
+    if journal:
+        journal.open(asdict(Manifest(name, layout.value, modality, numbers, state, [])))
     with ExitStack() as stack:
         write: Callable[[DatasetImage, AnnotationInfo, Segmentation], tuple[PurePosixPath, ...] | str]
         if layout is Layout.DICOM_SEG:
@@ -159,6 +135,8 @@ def export_dataset(
                 left_out[image.case_name] = f"it has no annotation that is {state}"
             elif reason := _missing(annotation, numbers):
                 left_out[image.case_name] = reason
+            elif journal and (case := journal.find(image, annotation, paths.get(image.case_name, ()))):
+                written.append((ExportedCase(image.case_name, image.split, annotation), case))
             else:
                 masks = client.datasets.masks(annotation.id)
                 files = write(image, annotation, masks)
@@ -166,6 +144,8 @@ def export_dataset(
                     left_out[image.case_name] = files
                 else:
                     written.append(_exported(image, annotation, folder, files))
+                    if journal:
+                        journal.add(written[-1][1])
             progress(number, len(images))
     if not written:
         raise DatasetError(
@@ -173,6 +153,8 @@ def export_dataset(
             f"{next(iter(left_out.values()), 'it has no images')}"
         )
     cases = tuple(case for case, _ in written)
+    if journal:
+        journal.close({file for _, case in written for file in case.files})
     if layout is Layout.BIDS:
         splits = {case.case_name: case.split for case in cases}
         for place, content in bids_texts(name, numbers, splits, paths).items():

@@ -5,7 +5,7 @@ their own names: pydicom takes a while to import, and object stores need depende
 """
 
 from sixpoint.io.images import IMAGE_SUFFIXES, ReadImage, is_dicom, itk_message, read_image
-from sixpoint.io.nifti import NiftiPlacement, write_nifti
+from sixpoint.io.nifti import NiftiPlacement, nifti_byte_count, write_nifti
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -13,6 +13,7 @@ __all__ = [
     "ReadImage",
     "is_dicom",
     "itk_message",
+    "nifti_byte_count",
     "read_image",
     "write_nifti",
 ]

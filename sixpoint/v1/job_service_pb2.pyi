@@ -161,7 +161,7 @@ class CreateJobRequest(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """Name of its kind: "segment", "train", "evaluate", "publish" or "learn"."""
+    """Name of its kind: "segment", "train", "evaluate", "publish", "learn", "export" or "import"."""
     priority: _builtins.int
     """Jobs of the tenant with a higher one go first, -100 to 100."""
     @_builtins.property
@@ -171,7 +171,9 @@ class CreateJobRequest(_message.Message):
         "CT"; task*: "annotation" or "segmentation"; start_model or start_run; minutes, steps, rate, batch, mirror, seed,
         licence. For "evaluate": name* of the report, dataset*, modality*, model*, split, limit. For "publish": run*,
         model*, share, force. For "learn": dataset*, action: "round", "promote" or "roll_back"; by_hand, task, version,
-        share: LearningService makes such jobs. FAILED_PRECONDITION if no worker runs jobs of the kind.
+        share: LearningService makes such jobs. For "export": dataset*, name* of the folder, modality*, layout, split,
+        labels, state. For "import": dataset*, name* of the folder, layout, labels, leave_out, complete, patient_before,
+        add_labels, accept, draft, dry_run. FAILED_PRECONDITION if no worker runs jobs of the kind.
         """
 
     def __init__(

@@ -26,6 +26,7 @@ from gateway.core.jobs.repository import (
 from gateway.core.jobs.runner import JobRunner
 from gateway.core.jobs.segmenting import SegmentJobs, SegmentParameters
 from gateway.core.jobs.sweep import JobSweep
+from gateway.core.jobs.transfers import ExportJobs, ImportJobs
 
 __all__ = [
     "ENDED",
@@ -33,6 +34,8 @@ __all__ = [
     "DatasetFolders",
     "DraftComparer",
     "EvaluateJobs",
+    "ExportJobs",
+    "ImportJobs",
     "JobContext",
     "JobCounts",
     "JobCursor",

@@ -14,6 +14,13 @@ from sixpoint.errors.shortening import quoted
 __all__ = ["JobContext", "JobKind", "JobKinds", "JobParameters"]
 
 
+_BY_HAND = {
+    "segment": "segment single images",
+    "export": "use sixpoint dataset export; a worker also needs SIXPOINT_EXPORT_FOLDER",
+    "import": "use sixpoint dataset import; a worker also needs SIXPOINT_IMPORT_FOLDER",
+}
+
+
 class JobParameters(BaseModel, extra="forbid", frozen=True):
     """Parameters of a kind of job. Others than those of the kind are refused."""
 
@@ -117,7 +124,7 @@ class JobKinds:
             raise FailedPrecondition(
                 f"jobs of kind {name} are off: SIXPOINT_WORKER_KINDS names the kinds that the workers run "
                 f"({', '.join(sorted(self.run_here)) or 'none'}); ask whoever manages the gateway for a worker that "
-                "does, or run trainer and exporter by hand"
+                f"does, or {_BY_HAND.get(name, 'run trainer and exporter by hand')}"
             )
         try:
             return kind, kind.parameters.model_validate(parameters)

@@ -53,7 +53,9 @@ def list_jobs(
     epilog="Example: sixpoint jobs start train run=first dataset=liver modality=CT task=segmentation minutes=45"
 )
 def start(
-    kind: Annotated[str, typer.Argument(help="Kind of the job: segment, train, evaluate, publish or learn.")],
+    kind: Annotated[
+        str, typer.Argument(help="Kind of the job: segment, train, evaluate, publish, learn, export or import.")
+    ],
     parameters: Annotated[
         list[str] | None,
         typer.Argument(

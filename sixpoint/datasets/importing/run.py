@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sixpoint._typing import Bools
-from sixpoint.client import AnnotationInfo, Client, DatasetImage
+from sixpoint.client import AnnotationInfo, DatasetImage
+from sixpoint.datasets.access import DatasetTarget
 from sixpoint.datasets.importing.labels import LabelNaming, read_masks, read_numbers
 from sixpoint.datasets.importing.source import Source, SourceCase
 from sixpoint.errors import DatasetError, VolumeError
@@ -82,7 +83,7 @@ class ImportResult:
 
 
 def import_dataset(
-    client: Client,
+    client: DatasetTarget,
     name: str,
     source: Source,
     options: ImportOptions | None = None,
@@ -95,7 +96,7 @@ def import_dataset(
     cannot be imported is left out, and said so.
 
     Args:
-        client: Client of the gateway.
+        client: Client of the gateway, or what else writes to the dataset.
         name: Name of the dataset.
         source: What is imported.
         options: How it is imported.
@@ -113,7 +114,7 @@ class _Import:
 
     def __init__(
         self,
-        client: Client,
+        client: DatasetTarget,
         name: str,
         source: Source,
         options: ImportOptions,

@@ -24,7 +24,7 @@ from sixpoint.io.nifti.header import NiftiHeader, parse_header
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-__all__ = ["read_nifti"]
+__all__ = ["nifti_byte_count", "read_nifti"]
 
 # Bytes read for the header: its 348, and some of the extensions, which ITK does not need.
 _HEADER_BYTES = 2**12
@@ -85,6 +85,23 @@ def read_nifti(source: Path, *, spacing: Vector | None = None) -> tuple[tuple[Ar
     except VolumeError as error:
         raise VolumeError(f"{source}: {error.message}") from error
     return (array, geometry), header
+
+
+def nifti_byte_count(source: Path) -> int:
+    """Return how many bytes the voxels of a ``.nii`` or ``.nii.gz`` file take in memory, as its header says.
+
+    Raises:
+        VolumeError: The file is damaged, or no NIfTI file.
+        OSError: The file cannot be read.
+        zlib.error: The compressed data are damaged.
+    """
+    opener = gzip.open if _is_compressed(source) else open
+    try:
+        with cast(BinaryIO, opener(source, "rb")) as file:
+            header = parse_header(file.read(_HEADER_BYTES), source)
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise VolumeError(f"{source} cannot be read as an image: its compressed data are damaged") from error
+    return math.prod(header.size) * _dtype(_read_header(header, source)).itemsize
 
 
 def _is_compressed(source: Path) -> bool:

@@ -17,6 +17,7 @@ from gateway.core.datasets import Split
 from gateway.core.jobs.kinds import JobContext
 from gateway.core.jobs.programs.dataset_folders import DatasetFolders
 from gateway.core.jobs.programs.processes import run_process
+from gateway.core.jobs.tenant_folders import tenant_path
 from gateway.core.runtime import Catalog
 from sixpoint.errors import FailedPrecondition
 
@@ -58,10 +59,7 @@ class ProgramPlace:
             raise FailedPrecondition(
                 "this worker has no folder for the files of programs; set SIXPOINT_JOBS_FOLDER, and resume the job"
             )
-        tenant = self.folder.resolve() / principal.tenant
-        path = (tenant / part / name).resolve()
-        if not path.is_relative_to(tenant):
-            raise FailedPrecondition("the folder of this name is a link that leads elsewhere; remove the link")
+        path = tenant_path(self.folder, principal, part, name)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return path
 
