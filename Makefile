@@ -24,7 +24,7 @@ SERVER_STAMP := $(VENV)/.sixpoint-server
 DEV_STAMP := $(VENV)/.sixpoint-dev
 TRITON := $(or $(SIXPOINT_TRITON_ENVIRONMENT),.triton)
 
-.PHONY: help demo circle serve test lint docs protos chart chart-package chart-scan rehearsal viewers pictures wheels containers sbom audit setup setup-dev triton python clean
+.PHONY: help demo circle serve test test-long coverage lint docs protos chart chart-package chart-scan rehearsal viewers pictures wheels containers sbom audit setup setup-dev triton python clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -40,6 +40,15 @@ serve: setup ## Run Triton and the gateway until Ctrl-C; viewers connect to http
 
 test: setup-dev ## Run all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+test-long: setup-dev ## Run the tests that `make test` leaves out since each takes minutes
+	@LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long tests
+
+coverage: setup-dev ## Run all tests, long ones too, with their coverage; fails below 95 % of library and gateway, 90 % of the others
+	@rm -f .coverage .coverage.*
+	@LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report= tests
+	@for each in sixpoint:95 gateway:95 exporter:90 trainer:90; do \
+	  $(BIN)/coverage report --include="$${each%:*}/*" --omit="*/v1/*" --fail-under="$${each#*:}" || exit 1; done
 
 lint: setup-dev ## Check style, types, import directions, dependencies and the contract
 	$(BIN)/ruff check .

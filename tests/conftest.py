@@ -43,11 +43,16 @@ _MARKS = {"triton": "triton", "postgresql": "postgres", "orthanc": "orthanc"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the servers that their fixtures start, so that ``-m "not triton"`` leaves them out."""
+    """Mark tests by the servers that their fixtures start, so that ``-m "not triton"`` leaves them out.
+
+    Long ones are skipped unless ``LONG`` is set.
+    """
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         for name in {*getattr(item, "fixturenames", ()), *map(str, params.values())} & set(_MARKS):
             item.add_marker(_MARKS[name])
+        if item.get_closest_marker("long") and not os.environ.get("LONG"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: make test-long"))
 
 
 @pytest.fixture(scope="session", autouse=True)

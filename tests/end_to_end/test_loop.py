@@ -110,6 +110,7 @@ def test_what_was_accepted_becomes_a_version_that_says_where_it_came_from(
     assert "promote version 2" in page.read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_training_that_was_killed_goes_on_and_what_is_worse_is_refused(
     servers: tuple[str, str, Path], tmp_path: Path, number: signal.Signals, code: int
@@ -149,6 +150,7 @@ def test_a_training_that_was_killed_goes_on_and_what_is_worse_is_refused(
         assert learning(client, servers, name, folder, strict).run_once().choice is Choice.WAIT
 
 
+@pytest.mark.long
 def test_a_loop_that_was_killed_before_it_recorded_publishes_nothing_twice(
     servers: tuple[str, str, Path], tmp_path: Path
 ) -> None:
@@ -180,6 +182,7 @@ def test_a_loop_that_was_killed_before_it_recorded_publishes_nothing_twice(
         assert read_decisions(folder)[-1].version == str(max(before) + 1)
 
 
+@pytest.mark.long
 def test_a_segmentation_model_is_learnt_and_a_job_segments_the_rest(
     servers: tuple[str, str, Path], tmp_path: Path
 ) -> None:
@@ -216,6 +219,7 @@ def test_a_segmentation_model_is_learnt_and_a_job_segments_the_rest(
         assert circle.run_once().choice is Choice.WAIT
 
 
+@pytest.mark.long
 def test_what_was_compared_with_another_version_than_serves_is_refused(
     servers: tuple[str, str, Path], tmp_path: Path
 ) -> None:

@@ -50,6 +50,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "blocks_up": [1, 1, 1, 1],
     },
 }
+LONG = {"SwinUNETR", "UNETR", "VNet"}
+"""PyTorch's exporter needs up to a minute for each of these."""
 SIZES: dict[str, list[int]] = {
     "UNETR": [32, 32, 32],
     "SwinUNETR": [64, 32, 32],
@@ -88,7 +90,9 @@ def weights(kind: str) -> torch.nn.Module:
 
 
 @pytest.mark.no_cover  # Tracing makes PyTorch's exporter three times as slow.
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.long] if kind in LONG else []) for kind in KINDS]
+)
 def test_each_network_exports_within_the_tolerance(kind: str, repository: Path, tmp_path: Path) -> None:
     torch.save(weights(kind).state_dict(), tmp_path / "model.pt")
     (tmp_path / "spec.yaml").write_text(spec_of(kind).to_json())
@@ -101,7 +105,7 @@ def test_each_network_exports_within_the_tolerance(kind: str, repository: Path, 
 @pytest.mark.skipif(not TRITON_ENVIRONMENT.is_dir(), reason="Triton is not installed: make triton")
 def test_triton_serves_every_network(repository: Path) -> None:
     exported = sorted(path.name for path in repository.iterdir())
-    assert exported == sorted(KINDS)
+    assert set(KINDS) - set(exported) <= LONG
     differences = {}
     with running_triton(repository) as triton, triton_grpc.InferenceServerClient(triton.address) as client:
         for kind in exported:
