@@ -87,7 +87,8 @@ class OidcProvider:
         end = time.monotonic() + _SECONDS
         while True:
             with contextlib.suppress(OSError):
-                self._get("/.well-known/openid-configuration")
+                # A request that is not answered while it starts must not use up all of the time.
+                self._get("/.well-known/openid-configuration", timeout_s=5.0)
                 return
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError((self._folder / "log").read_text())
@@ -185,8 +186,8 @@ class OidcProvider:
                 return
         raise RuntimeError(f"the forms do not end: {url}")
 
-    def _get(self, path: str, data: bytes | None = None) -> str:
-        with urllib.request.urlopen(self.issuer + path, data, timeout=_SECONDS) as response:
+    def _get(self, path: str, data: bytes | None = None, *, timeout_s: float = _SECONDS) -> str:
+        with urllib.request.urlopen(self.issuer + path, data, timeout=timeout_s) as response:
             text: str = response.read().decode()
             return text
 
