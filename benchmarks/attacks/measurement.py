@@ -152,7 +152,7 @@ def measure(attack: Attack, *, callers: int, example: Example, triton: str, seco
             attack=attack.name,
             callers=callers,
             stall_ms=1000 * longest_stall(stalls, since=started),
-            stall_cpu_ms=1000 * longest_stall(stalls, since=started, worked=True),
+            stall_cpu_ms=1000 * longest_stall(stalls, since=started, measure="worked"),
             idle_mib=idle / MIB,
             peak_mib=peak.highest / MIB,
             rest_mib=rest / MIB,

@@ -1,7 +1,7 @@
 """The gateway's command line, with its event loop watched: stalls are written to a file as they end.
 
-GATEWAY_STALLS names the file. Each line holds the time at which a stall ended (``time.time()``), its seconds, and
-the CPU seconds of the loop's thread meanwhile.
+GATEWAY_STALLS names the file. Each line holds the time at which a stall ended (``time.time()``), its seconds, the CPU
+seconds of the loop's thread meanwhile, and its seconds without those in which other programs had the processor.
 """
 
 from __future__ import annotations
@@ -10,8 +10,15 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["STALLS_VARIABLE", "longest_stall", "main"]
+from benchmarks.servers.processor_waits import ProcessorWaits
+
+__all__ = ["STALLS_VARIABLE", "StallMeasure", "longest_stall", "main"]
+
+StallMeasure = Literal["late", "worked", "own"]
+"""How a stall is measured: how much later than planned a timer ran; only the CPU time of the event loop's thread; or
+how much later, without the time in which the process could have run and other programs had the processor."""
 
 STALLS_VARIABLE = "GATEWAY_STALLS"
 """Environment variable that names the file."""
@@ -35,14 +42,17 @@ class WatchedPolicy(asyncio.DefaultEventLoopPolicy):
         """Create an event loop that is watched from its start."""
         loop = super().new_event_loop()
         file = self._stalls.open("a", buffering=1)
+        waits = ProcessorWaits()
 
         def tick(due: float, worked: float) -> None:
             late = loop.time() - due
             if late >= _NOTED_S:
-                file.write(f"{time.time():.3f} {late:.4f} {time.thread_time() - worked:.4f}\n")
+                own = max(min(late, time.thread_time() - worked), late - waits.seconds())
+                file.write(f"{time.time():.3f} {late:.4f} {time.thread_time() - worked:.4f} {own:.4f}\n")
             plan()
 
         def plan() -> None:
+            waits.refresh()
             due = loop.time() + _TICK_S
             loop.call_at(due, tick, due, time.thread_time())
 
@@ -50,17 +60,17 @@ class WatchedPolicy(asyncio.DefaultEventLoopPolicy):
         return loop
 
 
-def longest_stall(stalls: Path, *, since: float, worked: bool = False) -> float:
+def longest_stall(stalls: Path, *, since: float, measure: StallMeasure = "late") -> float:
     """Return the seconds of the longest stall that ended after a time; 0 if none was long enough to be noted.
 
     Args:
         stalls: File of the stalls.
         since: Time in seconds since 1970.
-        worked: Whether to count only the CPU time of the event loop's thread, which other programs do not change.
+        measure: How a stall is measured.
     """
     # The last line may be incomplete.
     lines = [line.split() for line in stalls.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    column = 2 if worked else 1
+    column = {"late": 1, "worked": 2, "own": 3}[measure]
     return max((float(line[column]) for line in lines if float(line[0]) >= since), default=0.0)
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from benchmarks.servers.processor_waits import ProcessorWaits
 
 __all__ = ["StallWatch"]
 
 _TICK_S = 0.002
-# So long the waits of all threads are not read again: there may be many.
-_READ_S = 0.02
-_THREADS = Path("/proc/self/task")
 
 
 class StallWatch:
@@ -26,8 +22,8 @@ class StallWatch:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._due = self._worked = self._read = 0.0
-        self._waited: dict[int, float] = {}
+        self._due = self._worked = 0.0
+        self._waits = ProcessorWaits()
         self._largest = 0.0
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -57,8 +53,7 @@ class StallWatch:
 
     def _plan(self) -> None:
         assert self._loop is not None
-        if time.monotonic() - self._read > _READ_S:
-            self._waited, self._read = _waits(), time.monotonic()
+        self._waits.refresh()
         self._worked = time.thread_time()
         self._due = self._loop.time() + _TICK_S
         self._loop.call_at(self._due, self._tick)
@@ -68,21 +63,5 @@ class StallWatch:
         late = self._loop.time() - self._due
         if late > self._largest:
             own = min(late, time.thread_time() - self._worked)
-            self._largest = max(self._largest, own, late - self._without_processor())
+            self._largest = max(self._largest, own, late - self._waits.seconds())
         self._plan()
-
-    def _without_processor(self) -> float:
-        """Seconds, since they were last read, that this thread and the one that waited longest had no processor."""
-        waits = {thread: seconds - self._waited.get(thread, 0.0) for thread, seconds in _waits().items()}
-        here = waits.pop(threading.get_native_id(), 0.0)
-        return here + max(waits.values(), default=0.0)
-
-
-def _waits() -> dict[int, float]:
-    """Seconds that each thread of this process could have run and got no processor; nothing where that is not told."""
-    waits = {}
-    for thread in _THREADS.iterdir() if _THREADS.is_dir() else ():
-        # A thread may have ended.
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            waits[int(thread.name)] = int((thread / "schedstat").read_text().split()[1]) / 1e9
-    return waits

@@ -166,7 +166,7 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(process: GatewayProcess) ->
             seen[name, code.name] += 1
             assert code not in FAULTS, f"case {number}: {name} ended with {code.name}"
         # The time that the loop's own thread worked: other programs do not change it.
-        stall = longest_stall(stalls, since=began, worked=True)
+        stall = longest_stall(stalls, since=began, measure="worked")
         codes = Counter(code for _, code in seen.elements())
         growth = process.memory - before
         print(f"{dict(codes)}; {growth / 2**20:+.1f} MiB; {1000 * stall:.0f} ms")  # noqa: T201
