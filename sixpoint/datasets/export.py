@@ -147,10 +147,11 @@ def export_dataset(
                     if journal:
                         journal.add(written[-1][1])
             progress(number, len(images))
+    if not left_out and not written:
+        raise DatasetError(f"nothing of {quoted(name)} can be exported: it has no images; add images first")
     if not written:
         raise DatasetError(
-            f"no case of {quoted(name)} can be exported; the first of {len(images)}: "
-            f"{next(iter(left_out.values()), 'it has no images')}"
+            f"no case of {quoted(name)} can be exported; the first of {len(images)}: {next(iter(left_out.values()))}"
         )
     cases = tuple(case for case, _ in written)
     if journal:

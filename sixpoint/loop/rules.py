@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -170,10 +170,7 @@ def read_rules(path: Path) -> Rules:
     try:
         import yaml
     except ModuleNotFoundError:
-        raise InvalidArgument(
-            "rules are read by PyYAML, which is not installed: a loop runs where trainer and exporter are, in a "
-            'checkout of sixpoint: pip install ".[trainer,exporter]"'
-        ) from None
+        raise InvalidArgument("rules are read by PyYAML, which is not installed: pip install pyyaml") from None
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -192,11 +189,13 @@ def parse_rules(content: object, *, where: str = "of a loop") -> Rules:
     Raises:
         InvalidArgument: A rule has another form than expected; the error names it.
     """
+    if not isinstance(content, Mapping):
+        raise InvalidArgument(f"the rules {where}: expected names and values, such as modality: CT")
     try:
         return Rules.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
+        place = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise InvalidArgument(
                 f"the rules {where}: there is no rule {quoted(place)}; expected {_names_beside(first['loc'])}"

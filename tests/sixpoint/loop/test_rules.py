@@ -35,7 +35,8 @@ def test_rules_say_which_models_learn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "the file: input should be"),
+        ("", "expected names and values, such as modality: CT"),
+        ("8,17,19 27,38,12", "expected names and values, such as modality: CT"),
         ("train: {}", "modality: field required"),
         ("modality: CT\ngate: {}", "there is no rule 'gate'; expected modality, learn, model,"),
         ("modality: CT\ngates: {fall: 1}", "there is no rule 'gates.fall'; expected may_fall, must_rise,"),
