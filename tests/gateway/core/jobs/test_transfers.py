@@ -6,125 +6,26 @@ import asyncio
 import errno
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gateway.core.access import Principal
-from gateway.core.datasets import AnnotationState, DatasetLabel, NewImage
-from gateway.core.jobs import JobKinds
-from gateway.core.runtime import NO_OBSERVER, Catalog, CorePool
-from gateway.core.runtime.fairness import FairExecutor
-from gateway.edges import Workers, make_services
-from gateway.edges.services import Services
-from gateway.from_settings import prompt_admission, segmentation_admission, upload_places
-from gateway.settings import Settings
-from gateway.stores import Stores
+from gateway.core.access import Role
+from gateway.core.jobs import JobKinds, JobRow, JobState, Request
 from sixpoint.datasets import read_manifest, verify_manifest
 from sixpoint.errors import DatasetError, FailedPrecondition, InvalidArgument, StorageFull
-from sixpoint.geometry import Geometry
-from sixpoint.mask import PackedMask, pack
-from sixpoint.volume import Volume, write_image
-from tests.gateway.core.images.image_stores import upload_image
+from sixpoint.volume import write_image
+from tests.gateway.core.jobs.transfer_sites import ADA, CASES, Context, Site, open_site
 from tests.support.callers import caller
-
-ADA = caller("ada")
-CASES = ("one", "two", "three")
-
-
-@dataclass
-class Context:
-    """What a job tells."""
-
-    principal: Principal = ADA
-    job_id: str = "a"
-    done: list[tuple[float, float]] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    on_progress: Callable[[], object] = lambda: None
-
-    def progress(self, done: float, total: float, note: str = "") -> None:
-        self.done.append((done, total))
-        self.on_progress()
-
-    def log(self, text: str) -> None:
-        self.lines.append(text)
-
-
-def image(number: int) -> Volume:
-    return Volume(np.full((4, 5, 6), number, np.int16), Geometry(size=(6, 5, 4), spacing=(1.0, 2.0, 3.0)))
-
-
-def mask(number: int) -> PackedMask:
-    array = np.zeros((4, 5, 6), np.bool_)
-    array[number, 1:4] = True
-    return pack(array, (0, 0, 0))
-
-
-@dataclass
-class Site:
-    """A gateway without edges."""
-
-    services: Services
-    stores: Stores
-    root: Path
-
-    async def run(self, kind: str, context: Context, **parameters: Any) -> None:
-        """Carry out a job as a worker does."""
-        found, parsed = self.services.job_kinds.parse(kind, parameters)
-        await found.check(parsed, principal=context.principal)
-        await found.run(parsed, context)
-
-    async def state(self, dataset: str) -> set[tuple[str, str, str, str]]:
-        """Case, image, digest of the masks and state of each annotation."""
-        images = (await self.stores.datasets.images(dataset, principal=ADA)).entries
-        names = {row.image_digest: row.case_name for row in images}
-        page = await self.stores.annotations.page(dataset, principal=ADA)
-        return {(names[row.image_digest], row.image_digest, row.digest, row.state.value) for row in page.entries}
 
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    """Three images, each with an accepted annotation."""
-    (root := tmp_path / "shared").mkdir()
-    settings = Settings(
-        state_folder=tmp_path / "state", worker_kinds="export,import", export_folder=root, import_folder=root
-    )
-    stores = Stores(settings)
-    await stores.database.start()
-    await stores.images.start()
-    prompts = prompt_admission(settings)
-    workers = Workers(FairExecutor(1), FairExecutor(1), CorePool(active=lambda: 0))
-    unused: Any = None
-    services = make_services(
-        settings,
-        stores,
-        catalog=Catalog(),
-        inference=unused,
-        observer=NO_OBSERVER,
-        workers=workers,
-        admissions=(prompts, segmentation_admission(settings)),
-        uploads=upload_places(settings),
-    )
-    labels = [DatasetLabel(7, "organ"), DatasetLabel(2, "lump")]
-    for name in ("liver", "copy"):
-        await stores.datasets.create(name, labels=labels, validation_share=0.0, test_share=0.0, principal=ADA)
-    for number, case in enumerate(CASES):
-        await upload_image(stores.images, image(number), principal=ADA)
-        digest = image(number).digest
-        await stores.datasets.add_images("liver", [NewImage(digest, case)], principal=ADA)
-        masks = [("organ", mask(number)), ("lump", mask(3))]
-        row = await services.saver.add("liver", digest, masks, principal=ADA)
-        await stores.annotations.review(row.id, AnnotationState.ACCEPTED, principal=ADA)
-    yield Site(services, stores, root)
-    await stores.images.stop()
-    await stores.database.stop()
-    for part in (workers.prompts, workers.segmentations):
-        part.shutdown()
-    workers.cores.close()
+    async with open_site(tmp_path) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("layout", ["nnunet", "msd", "bids"])
@@ -184,6 +85,22 @@ async def test_an_export_that_is_stopped_goes_on(site: Site, monkeypatch: pytest
     (site.root / f"default/.other.c.{'0' * 16}").mkdir()
     await site.run("export", Context(job_id="b"), **options)
     assert [path.name for path in site.root.joinpath("default").iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(("wish", "kept"), [(Request.CANCEL, 0), (Request.PAUSE, 1)])
+async def test_what_a_cancelled_export_has_written_is_removed_and_of_a_paused_one_kept(
+    site: Site, wish: Request, kept: int
+) -> None:
+    options: dict[str, Any] = {"dataset": "liver", "name": "out", "modality": "CT"}
+    row = JobRow("a", "default", "ada", Role.ADMIN, "export", options, JobState.RUNNING, 1.0, wish)
+    await site.stores.jobs.write(lambda records: records.insert_job(row), tenant="default")
+    context = Context()
+    task = asyncio.create_task(site.run("export", context, **options))
+    context.on_progress = task.cancel
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(context.done) < len(CASES)
+    assert len(list(site.root.joinpath("default").iterdir())) == kept
 
 
 async def test_a_name_is_not_taken_twice(site: Site) -> None:
