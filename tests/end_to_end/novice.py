@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import sixpoint
@@ -12,11 +15,13 @@ import trainer
 from sixpoint.model_spec import ModelSpec, NetworkSpec
 from tests.end_to_end.command_line import run
 from tests.support.images import noisy_volume
+from tests.support.paths import TRITON_ENVIRONMENT
+from tests.support.servers import running_gateway, running_triton
 from trainer.data.spec_files import read_spec
 from trainer.training.checkpoint import publish as write_checkpoint
 from trainer.training.network import build_network
 
-__all__ = ["MODEL", "add_cases", "publish_novice", "slim_spec"]
+__all__ = ["MODEL", "add_cases", "novice_servers", "publish_novice", "slim_spec"]
 
 MODEL = "novice"
 
@@ -41,6 +46,16 @@ def publish_novice(root: Path) -> Path:
     done = run("exporter", "publish", root / "start" / "checkpoint.pt", "--name", MODEL, "--repository", repository)
     assert done.returncode == 0, done.stderr
     return repository
+
+
+@contextmanager
+def novice_servers(root: Path) -> Iterator[tuple[str, str, Path]]:
+    """Yield the addresses of a gateway and of Triton, and the repository with version 1 of the model."""
+    if not TRITON_ENVIRONMENT.is_dir():
+        pytest.skip("Triton is not installed: make triton")
+    repository = publish_novice(root)
+    with running_triton(repository) as triton, running_gateway(triton_url=triton.address) as gateway:
+        yield f"127.0.0.1:{gateway.port}", triton.address, repository
 
 
 def add_cases(client: sixpoint.Client, name: str, numbers: range) -> None:

@@ -21,10 +21,9 @@ from sixpoint.loop import Choice, Learning, Rules, read_decisions, replay
 from sixpoint.loop.decisions import PublishFacts
 from sixpoint.loop.rules import Gates, PublishRules, SegmentationRules, TrainRules, TrialRules
 from tests.end_to_end.command_line import run
-from tests.end_to_end.novice import MODEL, add_cases, publish_novice
+from tests.end_to_end.novice import MODEL, add_cases, novice_servers
 from tests.end_to_end.processes import is_running, serving, wait_for, wait_until_gone
-from tests.support.paths import ROOT, TRITON_ENVIRONMENT
-from tests.support.servers import running_gateway, running_triton
+from tests.support.paths import ROOT
 
 pytestmark = [
     pytest.mark.triton,
@@ -37,12 +36,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
     """Addresses of a gateway and of Triton, and the repository with version 1 of the model."""
-    if not TRITON_ENVIRONMENT.is_dir():
-        pytest.skip("Triton is not installed: make triton")
-    root = tmp_path_factory.mktemp("loop")
-    repository = publish_novice(root)
-    with running_triton(repository) as triton, running_gateway(triton_url=triton.address) as gateway:
-        yield f"127.0.0.1:{gateway.port}", triton.address, repository
+    with novice_servers(tmp_path_factory.mktemp("loop")) as running:
+        yield running
 
 
 def learning(
