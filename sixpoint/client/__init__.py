@@ -70,3 +70,6 @@ __all__ = [
     "TlsFiles",
     "TracedSession",
 ]
+
+Progress = ProgressCallback
+"""Former name of :data:`ProgressCallback`."""
